@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Lutra: transformers whose weights are a codebook and packed indices.
+ *
+ *     lutra_model *model;
+ *     lutra_context *context;
+ *     lutra_error error;
+ *     if (lutra_model_open("deit-tiny-64.safetensors", NULL, &model, &error) ||
+ *         lutra_context_create(model, NULL, &context, &error))
+ *         return fprintf(stderr, "%s\n", error.message), 1;
+ *
+ *     const lutra_model_info *info = lutra_model_get_info(model);
+ *     uint8_t *pixels = malloc(info->input_bytes);            // [height][width][3]
+ *     float *logits = malloc(info->n_classes * sizeof(float)); // [n_classes]
+ *     if (lutra_image_read("cat.jpg", &info->preprocessing, pixels, &error) ||
+ *         lutra_context_run(context, pixels, 1, logits, NULL, &error))
+ *         return fprintf(stderr, "%s\n", error.message), 1;
+ *
+ * Every fallible function returns LUTRA_OK (0) or a status, and then fills `error` (which may be NULL)
+ * completely: a one-line message that names file, tensor and byte where they are known. The library
+ * never prints, exits or aborts on input. A model is read-only once open and may be shared by any number of
+ * threads; a context belongs to one thread at a time.
+ */
+#ifndef LUTRA_LUTRA_H
+#define LUTRA_LUTRA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define LUTRA_API __attribute__((visibility("default")))
+#else
+#define LUTRA_API
+#endif
+
+/* ---- status and errors ------------------------------------------------------------------------- */
+
+typedef enum lutra_status {
+    LUTRA_OK = 0,
+    LUTRA_ERROR_ARGUMENT,    /* the caller asked for something that cannot be: an option out of range */
+    LUTRA_ERROR_MEMORY,      /* an allocation failed */
+    LUTRA_ERROR_IO,          /* the operating system refused to read or write */
+    LUTRA_ERROR_FORMAT,      /* a file is not what it declares to be */
+    LUTRA_ERROR_UNSUPPORTED, /* well-formed, but not something that Lutra runs */
+    LUTRA_ERROR_CANCELLED,   /* the progress callback returned false */
+} lutra_status;
+
+#define LUTRA_NO_OFFSET UINT64_MAX
+
+typedef struct lutra_error {
+    lutra_status status;
+    uint64_t offset;   /* byte in the file, or LUTRA_NO_OFFSET */
+    char path[512];    /* the file, or "" */
+    char message[768]; /* the whole sentence for a person, path and offset included; no newline */
+} lutra_error;
+
+LUTRA_API const char *lutra_status_name(lutra_status status);
+
+/* "MAJOR.MINOR.PATCH" of the library that is running. */
+LUTRA_API const char *lutra_version(void);
+
+/* ---- progress ---------------------------------------------------------------------------------- */
+
+/* Called from the calling thread with `done` of `total` units (bytes, tensors or pictures). `what` names
+ * the thing at hand (a tensor, a file) and lives for the call only. Returning false cancels the work: the
+ * function returns LUTRA_ERROR_CANCELLED and leaves no file behind. */
+typedef bool (*lutra_progress)(void *user, const char *what, uint64_t done, uint64_t total);
+
+/* ---- this machine ------------------------------------------------------------------------------ */
+
+/* Threads used where an option is 0: the CPUs this process may run on. */
+LUTRA_API size_t lutra_default_threads(void);
+#define LUTRA_MAX_THREADS 64
+
+/* The level of kernels that contexts will use ("reference", "avx2", "avx512"): the best that CPU and
+ * operating system support, or what LUTRA_ISA in the environment names. LUTRA_ERROR_ARGUMENT if that name
+ * is unknown or unsupported here; the message lists the supported ones. */
+LUTRA_API lutra_status lutra_isa(const char **name, lutra_error *error);
+
+/* ---- pictures and preprocessing ---------------------------------------------------------------- */
+
+typedef enum lutra_resample { LUTRA_BILINEAR = 2, LUTRA_BICUBIC = 3 } lutra_resample; /* Pillow's codes */
+
+typedef enum lutra_crop_mode {
+    LUTRA_CROP_CENTER, /* resize the shorter side to round-down(size / crop_pct), then cut the centre */
+    LUTRA_CROP_SQUASH, /* resize both sides to size / crop_pct, ignoring the aspect, then cut the centre */
+    LUTRA_CROP_BORDER, /* resize the longer side to size / crop_pct, then pad with the mean colour or cut */
+} lutra_crop_mode;
+
+/* How a picture becomes the model's input. Rounding follows timm and torchvision; see docs/preprocessing.md. */
+typedef struct lutra_preprocessing {
+    size_t height, width; /* of the input, pixels */
+    double crop_pct;      /* 0 < crop_pct <= 1: part of the resized picture that is kept */
+    size_t resize_height, resize_width; /* 0: from crop_pct; else the exact size before the crop (squash), or
+                                           resize_height alone the shorter side (center) */
+    lutra_crop_mode crop_mode;
+    int resample;      /* Pillow's code: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming */
+    float mean[3], std[3]; /* RGB, of pixels scaled by 1/255 */
+    bool ignore_exif;      /* true: do not apply the EXIF orientation (as torchvision's loader) */
+} lutra_preprocessing;
+
+typedef enum lutra_pixel_order { LUTRA_RGB, LUTRA_BGR, LUTRA_RGBA } lutra_pixel_order;
+
+/* Decodes a JPEG, PNG or WebP file, converts it to RGB as Pillow's convert("RGB"), resizes it exactly as
+ * Pillow's Image.resize and crops it: `pixels` [height][width][3], 8 bits, not yet normalised.
+ * `path` "-" is standard input. Peak memory is bounded by the picture's width, not its area, for JPEG and
+ * non-interlaced PNG. Errors: IO, FORMAT (not a picture, truncated), UNSUPPORTED (codec absent from this
+ * build, or more than 2^28 pixels declared). */
+LUTRA_API lutra_status lutra_image_read(const char *path, const lutra_preprocessing *preprocessing,
+                                        uint8_t *pixels, lutra_error *error);
+
+/* As lutra_image_read, from `size` bytes of an encoded picture in memory; `name` stands in messages. */
+LUTRA_API lutra_status lutra_image_read_memory(const void *data, size_t size, const char *name,
+                                               const lutra_preprocessing *preprocessing, uint8_t *pixels,
+                                               lutra_error *error);
+
+/* As lutra_image_read, from decoded pixels (a camera's frame): rows `stride` bytes apart, 3 bytes a pixel
+ * (4 for RGBA, whose alpha is ignored). Works in builds without codecs. */
+LUTRA_API lutra_status lutra_image_from_rgb8(const uint8_t *source, size_t width, size_t height, size_t stride,
+                                             lutra_pixel_order order,
+                                             const lutra_preprocessing *preprocessing, uint8_t *pixels,
+                                             lutra_error *error);
+
+/* ---- models ------------------------------------------------------------------------------------ */
+
+typedef struct lutra_model lutra_model;
+
+/* Compute modes: the type of the activations and of the decoded weights in matrix products. */
+typedef enum lutra_mode { LUTRA_MODE_F32 } lutra_mode;
+
+typedef struct lutra_model_options {
+    const char *arch;    /* NULL: config.json, then the file's name, then the shapes decide */
+    size_t image_size;   /* 0: the model's own; else height and width, position embedding interpolated */
+    double crop_pct;     /* 0: the model's own */
+    const char *labels;  /* NULL: the model's own; else a file, one name a line or `index<TAB>...<TAB>name` */
+    bool ignore_exif;
+} lutra_model_options;
+
+typedef struct lutra_model_info {
+    const char *path;
+    const char *arch;        /* "deit_tiny_patch16_224", or "vit" for a configuration without a name */
+    const char *arch_source; /* "option", "config", "file name" or "shapes": who named it */
+    const char *family;      /* "vit" */
+    size_t n_classes;        /* 0: no head, features only */
+    size_t n_features;
+    size_t input_bytes;      /* height * width * 3 of lutra_context_run's pixels */
+    size_t dim, depth, n_heads, mlp_dim, patch_size;
+    size_t n_tokens, n_prefix_tokens; /* all, and those that are no patches (class, distillation, registers) */
+    uint64_t n_parameters;
+    uint64_t n_clustered;    /* parameters that are held as indices */
+    uint64_t file_bytes;     /* all files of the model */
+    uint64_t macs;           /* multiply-adds per picture */
+    size_t n_copied_tensors; /* tensors that lie unaligned in the file and were copied */
+    lutra_preprocessing preprocessing;
+} lutra_model_info;
+
+/* Opens a dense or clustered model: a .safetensors file, or a folder with model.safetensors (or the shards
+ * of model.safetensors.index.json), config.json and preprocessor_config.json beside it. `options` may be
+ * NULL. The file is mapped, not read; close the model with lutra_model_close. */
+LUTRA_API lutra_status lutra_model_open(const char *path, const lutra_model_options *options,
+                                        lutra_model **model, lutra_error *error);
+
+/* As lutra_model_open, from a safetensors file in memory, which must stay until the model is closed. */
+LUTRA_API lutra_status lutra_model_open_memory(const void *data, size_t size,
+                                               const lutra_model_options *options, lutra_model **model,
+                                               lutra_error *error);
+LUTRA_API void lutra_model_close(lutra_model *model); /* NULL is fine */
+
+/* Lives as long as the model. */
+LUTRA_API const lutra_model_info *lutra_model_get_info(const lutra_model *model);
+
+/* The name of class `index`, or NULL where the model has none. */
+LUTRA_API const char *lutra_model_label(const lutra_model *model, size_t index);
+
+/* The architectures known by name, in the order of the table; NULL from `index` = their number on. */
+LUTRA_API const char *lutra_arch_name(size_t index);
+
+/* ---- the plan ---------------------------------------------------------------------------------- */
+
+typedef struct lutra_step_info {
+    const char *op;   /* "gemm", "layer_norm", "attention", ... */
+    const char *name; /* "blocks.3.mlp.fc1" */
+    size_t m, n, k;   /* gemm: rows, outputs, inputs; attention: tokens, tokens, dim; else rows, columns, 0 */
+    uint64_t macs;
+    uint64_t weight_bytes; /* read from the file */
+    uint64_t read_bytes, written_bytes; /* activations */
+} lutra_step_info;
+
+/* The steps of one run on one picture. Names live as long as the model; LUTRA_ERROR_ARGUMENT when `index` is
+ * beyond the plan. */
+LUTRA_API size_t lutra_model_n_steps(const lutra_model *model);
+LUTRA_API lutra_status lutra_model_step(const lutra_model *model, size_t index, lutra_step_info *info,
+                                        lutra_error *error);
+
+/* ---- running ----------------------------------------------------------------------------------- */
+
+typedef struct lutra_context lutra_context;
+
+typedef struct lutra_context_options {
+    size_t n_threads; /* 0: lutra_default_threads() */
+    size_t max_batch; /* 0: 1 */
+    lutra_mode mode;
+} lutra_context_options;
+
+/* Allocates everything that runs will need; `options` may be NULL. The model must outlive the context. */
+LUTRA_API lutra_status lutra_context_create(const lutra_model *model, const lutra_context_options *options,
+                                            lutra_context **context, lutra_error *error);
+LUTRA_API void lutra_context_free(lutra_context *context); /* NULL is fine */
+
+LUTRA_API size_t lutra_context_threads(const lutra_context *context);
+LUTRA_API const char *lutra_context_isa(const lutra_context *context);
+
+/* Runs `batch` pictures (1..max_batch): `pixels` [batch][height][width][3], 8-bit RGB as lutra_image_read
+ * leaves them. Either output may be NULL: `logits` [batch][n_classes] before softmax; `features`
+ * [batch][n_features], what the head sees. Allocates nothing. Errors: ARGUMENT. */
+LUTRA_API lutra_status lutra_context_run(lutra_context *context, const uint8_t *pixels, size_t batch,
+                                         float *logits, float *features, lutra_error *error);
+
+/* ---- the offline job --------------------------------------------------------------------------- */
+
+typedef enum lutra_scope { LUTRA_SCOPE_ROW, LUTRA_SCOPE_TENSOR, LUTRA_SCOPE_MODEL } lutra_scope;
+typedef enum lutra_codebook_type { LUTRA_CODEBOOK_AUTO, LUTRA_CODEBOOK_I8, LUTRA_CODEBOOK_F32 } lutra_codebook_type;
+
+typedef struct lutra_cluster_options {
+    size_t n_clusters; /* 2..256 */
+    lutra_scope scope;
+    lutra_codebook_type codebook; /* AUTO: I8 up to 128 clusters, F32 above and for scope model */
+    bool exact;                   /* k-means over all sorted values instead of a fine histogram */
+    size_t n_threads;
+    lutra_model_options model; /* arch, labels: stored in the file */
+    lutra_progress progress;   /* may be NULL */
+    void *progress_user;
+} lutra_cluster_options;
+
+typedef struct lutra_tensor_report {
+    char name[256];
+    size_t n, k; /* outputs, inputs */
+    size_t n_clusters, bits;
+    double squared_error;  /* sum over the matrix of (weight - clustered weight)^2 */
+    double squared_weight; /* sum of weight^2: their ratio is the relative error */
+    double optimality_gap; /* upper bound on (k-means objective / optimum over the sorted values) - 1 */
+} lutra_tensor_report;
+
+typedef struct lutra_cluster_report {
+    uint64_t bytes_in, bytes_out; /* file sizes */
+    uint64_t n_clustered;         /* weights clustered */
+    double bits_per_weight;       /* of the clustered weights: indices, codebooks and scales */
+    double squared_error, squared_weight;
+    double optimality_gap; /* the largest over tensors */
+    double seconds;
+    size_t n_threads;
+    char arch[128];
+    size_t n_tensors;
+    lutra_tensor_report *tensors; /* [n_tensors]; free with lutra_cluster_report_free */
+} lutra_cluster_report;
+
+/* Clusters every weight matrix of the model at `input` and writes `output`, whole or not at all. `report`
+ * may be NULL. Deterministic on any number of threads. */
+LUTRA_API lutra_status lutra_cluster_file(const char *input, const char *output,
+                                          const lutra_cluster_options *options, lutra_cluster_report *report,
+                                          lutra_error *error);
+LUTRA_API void lutra_cluster_report_free(lutra_cluster_report *report);
+
+typedef enum lutra_dtype {
+    LUTRA_F64, LUTRA_F32, LUTRA_F16, LUTRA_BF16, LUTRA_I64, LUTRA_I32, LUTRA_I16, LUTRA_I8,
+    LUTRA_U64, LUTRA_U32, LUTRA_U16, LUTRA_U8, LUTRA_BOOL, LUTRA_F8_E4M3, LUTRA_F8_E5M2,
+} lutra_dtype;
+LUTRA_API const char *lutra_dtype_name(lutra_dtype dtype); /* safetensors' name: "F32" */
+LUTRA_API size_t lutra_dtype_size(lutra_dtype dtype);      /* bytes per element */
+
+/* Writes the model at `input` with dense tensors under their original names and shapes; `dtype` is F32, F16
+ * or BF16. */
+LUTRA_API lutra_status lutra_export_file(const char *input, const char *output, lutra_dtype dtype,
+                                         lutra_progress progress, void *progress_user, lutra_error *error);
+
+/* Writes a dense F32 model of a known architecture with seeded random weights of realistic spread. */
+LUTRA_API lutra_status lutra_random_file(const char *arch, uint64_t seed, const char *output,
+                                         lutra_progress progress, void *progress_user, lutra_error *error);
+
+/* ---- any safetensors file ---------------------------------------------------------------------- */
+
+typedef struct lutra_tensor_file lutra_tensor_file;
+
+#define LUTRA_MAX_RANK 8
+
+typedef struct lutra_tensor_info {
+    const char *name;
+    lutra_dtype dtype; /* of the stored tensor; of the source where clustered */
+    size_t rank;
+    uint64_t shape[LUTRA_MAX_RANK];
+    uint64_t bytes;    /* in the file; of indices, codebook and scale together where clustered */
+    uint64_t offset;   /* in the file */
+    size_t n_clusters; /* 0: dense */
+    size_t bits;       /* of an index */
+    const char *scope; /* "row", "tensor" or "model"; NULL: dense */
+} lutra_tensor_info;
+
+LUTRA_API lutra_status lutra_tensor_file_open(const char *path, lutra_tensor_file **file, lutra_error *error);
+LUTRA_API void lutra_tensor_file_close(lutra_tensor_file *file);
+LUTRA_API size_t lutra_tensor_file_n_tensors(const lutra_tensor_file *file);
+LUTRA_API const lutra_tensor_info *lutra_tensor_file_tensor(const lutra_tensor_file *file, size_t index);
+/* The value of a metadata key, or NULL; "lutra.config" is the description of a clustered file. */
+LUTRA_API const char *lutra_tensor_file_metadata(const lutra_tensor_file *file, const char *key);
+/* Scans a clustered file for indices beyond their codebook: FORMAT names the first tensor that has one. */
+LUTRA_API lutra_status lutra_tensor_file_verify(const lutra_tensor_file *file, lutra_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

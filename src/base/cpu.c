@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "base/cpu.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "lutra/lutra.h"
+
+static lutra_cpu description;
+static pthread_once_t described = PTHREAD_ONCE_INIT;
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+
+static uint64_t read_xcr0(void)
+{
+    uint32_t low, high;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+static bool has(uint32_t flags, uint32_t bit)
+{
+    return (flags >> bit & 1u) != 0;
+}
+
+/* Bit numbers: Intel SDM volume 2A, CPUID; register state: volume 1, 13.3 (XCR0). */
+static void describe(void)
+{
+    uint32_t a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !has(c, 27)) /* OSXSAVE */
+        return;
+    const uint64_t xcr0 = read_xcr0();
+    const bool os_ymm = (xcr0 & 0x06) == 0x06;
+    const bool os_zmm = (xcr0 & 0xe6) == 0xe6;
+    const bool fma = has(c, 12), f16c = has(c, 29);
+    uint32_t b7, c7, d7, a7_1 = 0;
+    if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d7))
+        return;
+    if (a >= 1) /* the highest subleaf */
+        __get_cpuid_count(7, 1, &a7_1, &b, &c, &d);
+    description.avx2 = os_ymm && fma && f16c && has(b7, 5);
+    description.avx512 = description.avx2 && os_zmm && has(b7, 16) && has(b7, 17) && has(b7, 30) && has(b7, 31);
+    description.avx512_vbmi = description.avx512 && has(c7, 1);
+    description.avx512_vnni = description.avx512 && has(c7, 11);
+    description.avx512_bf16 = description.avx512 && has(a7_1, 5);
+    description.avx_vnni = description.avx2 && has(a7_1, 4);
+}
+#else
+static void describe(void)
+{
+}
+#endif
+
+const lutra_cpu *lutra_cpu_get(void)
+{
+    pthread_once(&described, describe);
+    return &description;
+}
+
+size_t lutra_default_threads(void)
+{
+    cpu_set_t allowed;
+    long n = 0;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+        n = CPU_COUNT(&allowed);
+    else
+        n = sysconf(_SC_NPROCESSORS_ONLN);
+    if (n < 1)
+        n = 1;
+    return n < LUTRA_MAX_THREADS ? (size_t)n : LUTRA_MAX_THREADS;
+}

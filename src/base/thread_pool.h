@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A pool of threads that share out numbered tasks:
+ *
+ *     lutra_thread_pool_run(pool, n_panels, multiply_panel, &job);
+ *
+ * calls multiply_panel(&job, task, worker) once for each task in 0..n_panels-1, on any of the pool's threads,
+ * and returns when all are done. Tasks are taken one by one, so unequal ones balance. The calling thread
+ * works too, as worker 0; idle threads sleep.
+ */
+#ifndef LUTRA_BASE_THREAD_POOL_H
+#define LUTRA_BASE_THREAD_POOL_H
+
+#include "base/error.h"
+
+typedef struct lutra_thread_pool lutra_thread_pool;
+typedef void lutra_task(void *job, size_t task, size_t worker);
+
+/* `n_threads` in 1..LUTRA_MAX_THREADS, the caller's included. A thread that cannot be created is an error. */
+lutra_status lutra_thread_pool_create(size_t n_threads, lutra_thread_pool **pool, lutra_error *error);
+void lutra_thread_pool_free(lutra_thread_pool *pool); /* NULL is fine */
+size_t lutra_thread_pool_size(const lutra_thread_pool *pool);
+
+/* Not to be called from within a task, nor from two threads at once. */
+void lutra_thread_pool_run(lutra_thread_pool *pool, size_t n_tasks, lutra_task *task, void *job);
+
+#endif

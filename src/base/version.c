@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lutra/lutra.h"
+
+const char *lutra_version(void)
+{
+    return LUTRA_VERSION;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Multi-head self-attention: softmax(q k^T / sqrt(head_dim)) v for each head (Vaswani et al. 2017). */
+#ifndef LUTRA_KERNELS_ATTENTION_H
+#define LUTRA_KERNELS_ATTENTION_H
+
+#include "base/thread_pool.h"
+#include "kernels/kernels.h"
+
+typedef struct lutra_attention {
+    size_t batch, n_tokens, n_heads, head_dim;
+    const float *qkv; /* [batch * n_tokens][ld_qkv]: q, k, v each [n_heads][head_dim] within a row */
+    size_t ld_qkv;
+    float *out; /* [batch * n_tokens][ld_out]: [n_heads][head_dim] within a row */
+    size_t ld_out;
+} lutra_attention;
+
+size_t lutra_attention_f32_scratch(size_t n_tokens, size_t head_dim, size_t n_threads);
+void lutra_attention_f32(const lutra_kernels *kernels, lutra_thread_pool *pool,
+                         const lutra_attention *attention, void *scratch);
+
+#endif
