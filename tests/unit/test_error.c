@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every failure fills the whole error, names path and byte, and lets nothing reach the terminal unescaped. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+
+static void message_names_path_and_byte(void **state)
+{
+    (void)state;
+    lutra_error error;
+    lutra_status status =
+        lutra_fail(&error, LUTRA_ERROR_FORMAT, "a.safetensors", 17, "the header claims %d bytes", 99);
+    assert_int_equal(status, LUTRA_ERROR_FORMAT);
+    assert_int_equal(error.status, LUTRA_ERROR_FORMAT);
+    assert_int_equal(error.offset, 17);
+    assert_string_equal(error.path, "a.safetensors");
+    assert_string_equal(error.message, "a.safetensors: byte 17: the header claims 99 bytes");
+}
+
+static void message_without_path_or_byte(void **state)
+{
+    (void)state;
+    lutra_error error;
+    assert_int_equal(lutra_fail(&error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET, "no"),
+                     LUTRA_ERROR_ARGUMENT);
+    assert_string_equal(error.path, "");
+    assert_string_equal(error.message, "no");
+}
+
+static void error_may_be_null(void **state)
+{
+    (void)state;
+    assert_int_equal(lutra_fail(NULL, LUTRA_ERROR_IO, "p", 1, "x"), LUTRA_ERROR_IO);
+}
+
+static void control_characters_are_replaced(void **state)
+{
+    (void)state;
+    lutra_error error;
+    lutra_fail(&error, LUTRA_ERROR_FORMAT, "a\033[2Jb", LUTRA_NO_OFFSET, "tensor \"%s\"", "x\n\x7fy");
+    assert_string_equal(error.path, "a?[2Jb");
+    assert_string_equal(error.message, "a?[2Jb: tensor \"x??y\"");
+}
+
+static void long_texts_are_cut_and_terminated(void **state)
+{
+    (void)state;
+    char path[2000];
+    memset(path, 'p', sizeof path - 1);
+    path[sizeof path - 1] = '\0';
+    lutra_error error;
+    lutra_fail(&error, LUTRA_ERROR_FORMAT, path, 5, "%s", path);
+    assert_int_equal(strlen(error.path), sizeof error.path - 1);
+    assert_int_equal(strlen(error.message), sizeof error.message - 1);
+}
+
+static void errno_is_named(void **state)
+{
+    (void)state;
+    lutra_error error;
+    assert_int_equal(lutra_fail_errno(&error, ENOENT, "gone", "open"), LUTRA_ERROR_IO);
+    assert_string_equal(error.message, "gone: cannot open: No such file or directory");
+}
+
+static void each_status_has_its_name(void **state)
+{
+    (void)state;
+    for (int a = LUTRA_OK; a <= LUTRA_ERROR_CANCELLED; a++) {
+        assert_string_not_equal(lutra_status_name((lutra_status)a), "unknown");
+        for (int b = LUTRA_OK; b < a; b++)
+            assert_string_not_equal(lutra_status_name((lutra_status)a), lutra_status_name((lutra_status)b));
+    }
+    assert_string_equal(lutra_status_name((lutra_status)999), "unknown");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(message_names_path_and_byte),
+        cmocka_unit_test(message_without_path_or_byte),
+        cmocka_unit_test(error_may_be_null),
+        cmocka_unit_test(control_characters_are_replaced),
+        cmocka_unit_test(long_texts_are_cut_and_terminated),
+        cmocka_unit_test(errno_is_named),
+        cmocka_unit_test(each_status_has_its_name),
+    };
+    return cmocka_run_group_tests_name("error", tests, NULL, NULL);
+}
