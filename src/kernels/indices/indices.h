@@ -34,7 +34,8 @@ unsigned lutra_index_bits(size_t n_clusters);
 /* False where the sizes overflow. */
 bool lutra_index_layout_of(size_t n, size_t k, unsigned bits, lutra_index_layout *layout);
 
-/* Packs `n_rows` <= 16 rows of one block: `indices` [n_rows][k], one byte each -> `packed` [block_bytes]. */
+/* Packs `n_rows` <= 16 rows of one block: `indices` [n_rows][k], one byte each, all < 2^bits -> `packed`
+ * [block_bytes]. */
 void lutra_pack_block(const lutra_index_layout *layout, const uint8_t *indices, size_t n_rows, uint8_t *packed);
 
 /* Unpacks one block: `packed` [block_bytes] -> `indices` [16][k_padded], one byte each. */
