@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every task runs exactly once, on a worker of its own number, and its writes are seen when run returns. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/thread_pool.h"
+
+/* The linker's --wrap sends pthread_create here: threads beyond `threads_allowed` cannot be created. */
+static size_t threads_allowed = SIZE_MAX;
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                          void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                          void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                          void *argument)
+{
+    if (threads_allowed == 0)
+        return EAGAIN;
+    threads_allowed--;
+    return __real_pthread_create(thread, attributes, run, argument);
+}
+
+#define MAX_TASKS 1000
+
+typedef struct count_job {
+    size_t n_threads;
+    unsigned runs[MAX_TASKS]; /* plain, not atomic: ThreadSanitizer sees a task that runs twice at once */
+    _Atomic(unsigned) in_use[LUTRA_MAX_THREADS];
+    atomic_bool worker_out_of_range, worker_shared;
+} count_job;
+
+static void count_task(void *argument, size_t task, size_t worker)
+{
+    count_job *job = argument;
+    if (worker >= job->n_threads) {
+        atomic_store(&job->worker_out_of_range, true);
+        return;
+    }
+    if (atomic_fetch_add(&job->in_use[worker], 1) != 0)
+        atomic_store(&job->worker_shared, true);
+    job->runs[task]++;
+    atomic_fetch_sub(&job->in_use[worker], 1);
+}
+
+static void run_and_check(lutra_thread_pool *pool, size_t n_threads, size_t n_tasks)
+{
+    count_job *job = calloc(1, sizeof *job);
+    assert_non_null(job);
+    job->n_threads = n_threads;
+    lutra_thread_pool_run(pool, n_tasks, count_task, job);
+    for (size_t i = 0; i < MAX_TASKS; i++)
+        assert_int_equal(job->runs[i], i < n_tasks);
+    assert_false(job->worker_out_of_range);
+    assert_false(job->worker_shared);
+    free(job);
+}
+
+static void every_task_runs_once(void **state)
+{
+    (void)state;
+    const size_t threads[] = {1, 2, 3, 8, LUTRA_MAX_THREADS};
+    const size_t tasks[] = {0, 1, 2, 3, 7, 64, 65, MAX_TASKS};
+    for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+        lutra_thread_pool *pool;
+        assert_int_equal(lutra_thread_pool_create(threads[t], &pool, NULL), LUTRA_OK);
+        assert_int_equal(lutra_thread_pool_size(pool), threads[t]);
+        for (size_t n = 0; n < sizeof tasks / sizeof *tasks; n++)
+            run_and_check(pool, threads[t], tasks[n]);
+        lutra_thread_pool_free(pool);
+    }
+}
+
+/* Jobs that follow at once find the workers spinning, those after a pause find them asleep. */
+static void many_jobs_follow_each_other(void **state)
+{
+    (void)state;
+    lutra_thread_pool *pool;
+    assert_int_equal(lutra_thread_pool_create(4, &pool, NULL), LUTRA_OK);
+    volatile unsigned pause = 0;
+    for (size_t i = 0; i < 400; i++) {
+        run_and_check(pool, 4, 2 + i % 9);
+        if (i % 8 == 0)
+            for (unsigned spin = 0; spin < 200000; spin++)
+                pause = spin;
+    }
+    (void)pause;
+    lutra_thread_pool_free(pool);
+}
+
+typedef struct chain {
+    uint64_t *now, *next; /* [MAX_TASKS] */
+} chain;
+
+static void advance(void *argument, size_t task, size_t worker)
+{
+    (void)worker;
+    chain *links = argument;
+    links->next[task] = links->now[task] + links->now[(task + 1) % MAX_TASKS] + 1;
+}
+
+static uint64_t chain_of_jobs(size_t n_threads)
+{
+    static uint64_t buffers[2][MAX_TASKS];
+    memset(buffers, 0, sizeof buffers);
+    lutra_thread_pool *pool;
+    assert_int_equal(lutra_thread_pool_create(n_threads, &pool, NULL), LUTRA_OK);
+    for (size_t i = 0; i < 50; i++) {
+        chain links = {.now = buffers[i % 2], .next = buffers[(i + 1) % 2]};
+        lutra_thread_pool_run(pool, MAX_TASKS, advance, &links);
+    }
+    lutra_thread_pool_free(pool);
+    return buffers[0][0];
+}
+
+/* After 50 steps of x <- 2 x + 1 from 0, each entry is 2^50 - 1, if every job saw all of the one before. */
+static void a_job_sees_the_one_before(void **state)
+{
+    (void)state;
+    assert_int_equal(chain_of_jobs(1), (UINT64_C(1) << 50) - 1);
+    assert_int_equal(chain_of_jobs(5), (UINT64_C(1) << 50) - 1);
+}
+
+static void numbers_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    const size_t numbers[] = {0, LUTRA_MAX_THREADS + 1, SIZE_MAX};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        lutra_error error;
+        lutra_thread_pool *pool = (lutra_thread_pool *)&error;
+        assert_int_equal(lutra_thread_pool_create(numbers[i], &pool, &error), LUTRA_ERROR_ARGUMENT);
+        assert_null(pool);
+        assert_non_null(strstr(error.message, "threads"));
+    }
+}
+
+static void threads_that_cannot_start_are_an_error(void **state)
+{
+    (void)state;
+    for (size_t allowed = 0; allowed < 4; allowed++) {
+        lutra_error error;
+        lutra_thread_pool *pool = NULL;
+        threads_allowed = allowed;
+        lutra_status status = lutra_thread_pool_create(5, &pool, &error);
+        threads_allowed = SIZE_MAX;
+        assert_int_equal(status, LUTRA_ERROR_MEMORY);
+        assert_null(pool);
+        assert_non_null(strstr(error.message, "cannot start thread"));
+    }
+}
+
+static void freeing_nothing_is_fine(void **state)
+{
+    (void)state;
+    lutra_thread_pool_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_task_runs_once),
+        cmocka_unit_test(many_jobs_follow_each_other),
+        cmocka_unit_test(a_job_sees_the_one_before),
+        cmocka_unit_test(numbers_out_of_range_are_refused),
+        cmocka_unit_test(threads_that_cannot_start_are_an_error),
+        cmocka_unit_test(freeing_nothing_is_fine),
+    };
+    return cmocka_run_group_tests_name("thread_pool", tests, NULL, NULL);
+}
