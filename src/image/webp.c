@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * WebP through libwebp, which decodes whole pictures only (16383 pixels a side at most). Of an animation the
+ * first frame is read. Transparency is dropped, not blended.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <webp/decode.h>
+#include <webp/demux.h>
+
+#include "image/exif.h"
+#include "image/picture.h"
+
+bool lutra_webp_recognises(const uint8_t *data, size_t size)
+{
+    return size >= 12 && memcmp(data, "RIFF", 4) == 0 && memcmp(data + 8, "WEBP", 4) == 0;
+}
+
+static unsigned find_orientation(const WebPDemuxer *file)
+{
+    WebPChunkIterator chunk;
+    unsigned orientation = 1;
+    if (WebPDemuxGetChunk(file, "EXIF", 1, &chunk)) {
+        orientation = lutra_exif_orientation(chunk.chunk.bytes, chunk.chunk.size);
+        WebPDemuxReleaseChunkIterator(&chunk);
+    }
+    return orientation;
+}
+
+static lutra_status damaged(const lutra_picture *picture, lutra_error *error)
+{
+    return lutra_fail(error, LUTRA_ERROR_FORMAT, picture->name, LUTRA_NO_OFFSET,
+                      "the WebP picture is damaged or cut short");
+}
+
+/* A frame may be smaller than the picture: black, the colour of nothing, surrounds it. */
+static lutra_status decode_frame(lutra_picture *picture, const WebPIterator *frame, size_t width,
+                                 size_t height, lutra_error *error)
+{
+    uint8_t *rows = NULL;
+    size_t x = (size_t)frame->x_offset, y = (size_t)frame->y_offset, row_bytes = width * 3;
+    if (frame->x_offset < 0 || frame->y_offset < 0 || frame->width < 1 || frame->height < 1 || x > width ||
+        y > height || (size_t)frame->width > width - x || (size_t)frame->height > height - y)
+        return damaged(picture, error);
+    lutra_status status = lutra_picture_allocate(width, height, &rows, error);
+    if (status)
+        return status;
+    size_t begin = y * row_bytes + x * 3;
+    if (!WebPDecodeRGBInto(frame->fragment.bytes, frame->fragment.size, rows + begin,
+                           row_bytes * height - begin, (int)row_bytes))
+        status = damaged(picture, error);
+    for (size_t i = 0; !status && i < height; i++)
+        lutra_picture_row(picture, rows + i * row_bytes);
+    free(rows);
+    return status;
+}
+
+lutra_status lutra_webp_decode(lutra_picture *picture, lutra_error *error)
+{
+    WebPData data = {picture->data, picture->size};
+    WebPIterator frame;
+    WebPDemuxer *file = WebPDemux(&data);
+    if (!file)
+        return damaged(picture, error);
+    uint32_t width = WebPDemuxGetI(file, WEBP_FF_CANVAS_WIDTH);
+    uint32_t height = WebPDemuxGetI(file, WEBP_FF_CANVAS_HEIGHT);
+    lutra_status status = lutra_picture_begin(picture, width, height, find_orientation(file), error);
+    if (!status && !WebPDemuxGetFrame(file, 1, &frame))
+        status = damaged(picture, error);
+    else if (!status) {
+        status = decode_frame(picture, &frame, width, height, error);
+        WebPDemuxReleaseIterator(&frame);
+    }
+    WebPDemuxDelete(file);
+    return status;
+}
