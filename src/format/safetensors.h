@@ -21,8 +21,8 @@ typedef struct lutra_tensor {
     size_t n_elements;
     const uint8_t *data; /* [bytes], unaligned */
     size_t bytes;
-    uint64_t offset; /* of data in the file */
-    size_t readable; /* bytes from data to the end of the file */
+    uint64_t offset;  /* of data in the file */
+    size_t readable;  /* bytes from data to the end of the file */
     const char *path; /* the file it lies in */
 } lutra_tensor;
 
@@ -40,7 +40,7 @@ size_t lutra_safetensors_count(const lutra_safetensors *file);
 const lutra_tensor *lutra_safetensors_at(const lutra_safetensors *file, size_t index);
 const lutra_tensor *lutra_safetensors_find(const lutra_safetensors *file, const char *name);
 const char *lutra_safetensors_metadata(const lutra_safetensors *file, const char *key); /* or NULL */
-uint64_t lutra_safetensors_bytes(const lutra_safetensors *file); /* of all files */
+uint64_t lutra_safetensors_bytes(const lutra_safetensors *file);                        /* of all files */
 const char *lutra_safetensors_path(const lutra_safetensors *file);
 
 #endif

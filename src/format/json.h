@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* JSON from files, through Jansson: duplicate keys refused, errors with the byte where they are. */
+#ifndef LUTRA_FORMAT_JSON_H
+#define LUTRA_FORMAT_JSON_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+
+/* `base` is the offset of `text` in the file `path`, for messages. Release with json_decref. */
+lutra_status lutra_json_parse(const void *text, size_t size, const char *path, uint64_t base, json_t **json,
+                              lutra_error *error);
+
+/* The whole file; `*json` NULL and LUTRA_OK where it does not exist. */
+lutra_status lutra_json_read_optional(const char *path, json_t **json, lutra_error *error);
+
+/* A member that must be an integer in 0..limit; LUTRA_ERROR_FORMAT names the key. `found` false where it is
+ * absent or null. */
+lutra_status lutra_json_size(const json_t *object, const char *key, size_t limit, const char *path,
+                             size_t *value, bool *found, lutra_error *error);
+
+#endif
