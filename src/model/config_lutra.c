@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The description that a clustered file carries (docs/format.md, lutra.config): read and made. */
+#include <stdio.h>
+#include <string.h>
+
+#include "model/vit_settings.h"
+
+static const char *const crop_modes[] = {
+    [LUTRA_CROP_CENTER] = "center", [LUTRA_CROP_SQUASH] = "squash", [LUTRA_CROP_BORDER] = "border"};
+
+static lutra_status fail(lutra_error *error, const char *path, const char *what)
+{
+    return lutra_fail(error, LUTRA_ERROR_FORMAT, path, 8, "lutra.config: %s", what);
+}
+
+static lutra_status read_model(const json_t *model, const char *path, lutra_vit_settings *settings,
+                               lutra_error *error)
+{
+    lutra_status status;
+    const char *pool = json_string_value(json_object_get(model, "pool"));
+    const char *activation = json_string_value(json_object_get(model, "activation"));
+    if (!pool || !activation || (strcmp(pool, "token") != 0 && strcmp(pool, "average") != 0) ||
+        (strcmp(activation, "gelu") != 0 && strcmp(activation, "gelu_tanh") != 0))
+        return fail(error, path, "pool or activation is missing or unknown");
+    settings->pool = strcmp(pool, "token") == 0 ? LUTRA_POOL_TOKEN : LUTRA_POOL_AVERAGE;
+    settings->gelu_tanh = strcmp(activation, "gelu_tanh") == 0;
+    if ((status = lutra_config_size(model, "heads", path, &settings->n_heads, error)) ||
+        (status = lutra_config_number(model, "eps", path, &settings->eps, error)) ||
+        (status = lutra_config_extent(model, "image_size", path, &settings->native_height,
+                                      &settings->native_width, error)))
+        return status;
+    return lutra_config_flag(model, "position_antialias", path, &settings->position_antialias, error);
+}
+
+static lutra_status read_preprocessing(const json_t *json, const char *path, lutra_preprocessing *result,
+                                       lutra_error *error)
+{
+    lutra_status status;
+    const char *mode = json_string_value(json_object_get(json, "crop_mode"));
+    const json_t *resample = json_object_get(json, "resample");
+    bool known = false;
+    for (size_t i = 0; i < 3 && mode; i++) {
+        if (strcmp(mode, crop_modes[i]) == 0) {
+            result->crop_mode = (lutra_crop_mode)i;
+            known = true;
+        }
+    }
+    if (!known || !json_is_integer(resample) || json_integer_value(resample) < 0 ||
+        json_integer_value(resample) > 5)
+        return fail(error, path, "crop_mode or resample is missing or unknown");
+    result->resample = (int)json_integer_value(resample);
+    if ((status = lutra_config_extent(json, "size", path, &result->height, &result->width, error)) ||
+        (status = lutra_config_number(json, "crop_pct", path, &result->crop_pct, error)) ||
+        (status = lutra_config_size(json, "resize_height", path, &result->resize_height, error)) ||
+        (status = lutra_config_size(json, "resize_width", path, &result->resize_width, error)) ||
+        (status = lutra_config_rgb(json, "mean", path, result->mean, error)))
+        return status;
+    return lutra_config_rgb(json, "std", path, result->std, error);
+}
+
+lutra_status lutra_vit_settings_from_lutra(const json_t *config, const char *path,
+                                           lutra_vit_settings *settings, lutra_error *error)
+{
+    const char *family = json_string_value(json_object_get(config, "family"));
+    const char *arch = json_string_value(json_object_get(config, "architecture"));
+    const json_t *labels = json_object_get(config, "labels");
+    lutra_status status;
+    if (!family || strcmp(family, "vit") != 0)
+        return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, path, 8,
+                          "lutra.config: the family \"%.60s\" is unknown", family ? family : "");
+    snprintf(settings->arch, sizeof settings->arch, "%s", arch ? arch : "");
+    settings->arch_source = "config";
+    if ((status = read_model(json_object_get(config, "model"), path, settings, error)) ||
+        (status = read_preprocessing(json_object_get(config, "preprocessing"), path, &settings->preprocessing,
+                                     error)))
+        return status;
+    if (json_is_array(labels)) {
+        json_decref(settings->labels);
+        settings->labels = json_incref((json_t *)(uintptr_t)labels);
+    }
+    return LUTRA_OK;
+}
+
+json_t *lutra_vit_settings_to_lutra(const lutra_vit_settings *settings)
+{
+    const lutra_preprocessing *p = &settings->preprocessing;
+    json_t *json = json_pack(
+        "{s:s, s:s, s:{s:I, s:f, s:s, s:s, s:[I, I], s:b}, s:{s:[I, I], s:f, s:s, s:i, s:[f, f, f], s:[f, f, "
+        "f]}}",
+        "family", "vit", "architecture", settings->arch, "model", "heads", (json_int_t)settings->n_heads,
+        "eps", settings->eps, "pool", settings->pool == LUTRA_POOL_TOKEN ? "token" : "average", "activation",
+        settings->gelu_tanh ? "gelu_tanh" : "gelu", "image_size", (json_int_t)settings->native_height,
+        (json_int_t)settings->native_width, "position_antialias", settings->position_antialias,
+        "preprocessing", "size", (json_int_t)p->height, (json_int_t)p->width, "crop_pct", p->crop_pct,
+        "crop_mode", crop_modes[p->crop_mode], "resample", p->resample, "mean", (double)p->mean[0],
+        (double)p->mean[1], (double)p->mean[2], "std", (double)p->std[0], (double)p->std[1],
+        (double)p->std[2]);
+    json_t *preprocessing = json_object_get(json, "preprocessing");
+    if (p->resize_height)
+        json_object_set_new(preprocessing, "resize_height", json_integer((json_int_t)p->resize_height));
+    if (p->resize_width)
+        json_object_set_new(preprocessing, "resize_width", json_integer((json_int_t)p->resize_width));
+    if (settings->labels)
+        json_object_set(json, "labels", settings->labels);
+    return json;
+}

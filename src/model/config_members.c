@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Members of configuration files, each with its type and range checked. */
+#include <math.h>
+
+#include "model/vit_settings.h"
+
+#define MAX_EXTENT 65536
+
+static lutra_status fail(lutra_error *error, const char *path, const char *key, const char *must)
+{
+    return lutra_fail(error, LUTRA_ERROR_FORMAT, path, LUTRA_NO_OFFSET, "\"%s\" must be %s", key, must);
+}
+
+static const json_t *present(const json_t *object, const char *key)
+{
+    const json_t *member = json_object_get(object, key);
+    return json_is_null(member) ? NULL : member;
+}
+
+static bool to_size(const json_t *json, size_t *value)
+{
+    if (!json_is_integer(json) || json_integer_value(json) < 1 || json_integer_value(json) > MAX_EXTENT)
+        return false;
+    *value = (size_t)json_integer_value(json);
+    return true;
+}
+
+lutra_status lutra_config_size(const json_t *object, const char *key, const char *path, size_t *value,
+                               lutra_error *error)
+{
+    const json_t *member = present(object, key);
+    if (member && !to_size(member, value))
+        return fail(error, path, key, "an integer from 1 to 65536");
+    return LUTRA_OK;
+}
+
+lutra_status lutra_config_number(const json_t *object, const char *key, const char *path, double *value,
+                                 lutra_error *error)
+{
+    const json_t *member = present(object, key);
+    if (!member)
+        return LUTRA_OK;
+    if (!json_is_number(member) || !isfinite(json_number_value(member)) || json_number_value(member) <= 0)
+        return fail(error, path, key, "a number above 0");
+    *value = json_number_value(member);
+    return LUTRA_OK;
+}
+
+lutra_status lutra_config_flag(const json_t *object, const char *key, const char *path, bool *value,
+                               lutra_error *error)
+{
+    const json_t *member = present(object, key);
+    if (!member)
+        return LUTRA_OK;
+    if (!json_is_boolean(member))
+        return fail(error, path, key, "true or false");
+    *value = json_is_true(member);
+    return LUTRA_OK;
+}
+
+lutra_status lutra_config_rgb(const json_t *object, const char *key, const char *path, float *value,
+                              lutra_error *error)
+{
+    const json_t *member = present(object, key);
+    if (!member)
+        return LUTRA_OK;
+    if (json_array_size(member) != 3)
+        return fail(error, path, key, "three numbers");
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *number = json_array_get(member, i);
+        if (!json_is_number(number) || !isfinite(json_number_value(number)))
+            return fail(error, path, key, "three numbers");
+        value[i] = (float)json_number_value(number);
+    }
+    return LUTRA_OK;
+}
+
+lutra_status lutra_config_extent(const json_t *object, const char *key, const char *path, size_t *height,
+                                 size_t *width, lutra_error *error)
+{
+    const json_t *member = present(object, key);
+    if (!member)
+        return LUTRA_OK;
+    if (to_size(member, height)) {
+        *width = *height;
+        return LUTRA_OK;
+    }
+    if (json_array_size(member) != 2 || !to_size(json_array_get(member, 0), height) ||
+        !to_size(json_array_get(member, 1), width))
+        return fail(error, path, key, "one or two integers from 1 to 65536");
+    return LUTRA_OK;
+}

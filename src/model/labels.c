@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Class names from a text file: one a line, or tab-separated with the class index first and the name last. */
+#include "model/labels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file_map.h"
+
+/* Class `index` gets `name`; a gap before it is filled with empty names. */
+static lutra_status set_label(json_t *labels, size_t index, const char *name, size_t length, const char *path,
+                              uint64_t offset, lutra_error *error)
+{
+    if (index >= LUTRA_MAX_LABELS)
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, offset, "class index %zu is out of range", index);
+    while (json_array_size(labels) <= index)
+        if (json_array_append_new(labels, json_string("")))
+            return lutra_fail_memory(error, index, "labels");
+    json_t *label = json_stringn(name, length);
+    if (!label)
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, offset, "the name of class %zu is not UTF-8",
+                          index);
+    json_array_set_new(labels, index, label);
+    return LUTRA_OK;
+}
+
+static lutra_status read_line(json_t *labels, const char *line, size_t length, const char *path,
+                              uint64_t offset, lutra_error *error)
+{
+    const char *tab = memchr(line, '\t', length), *name = line + length;
+    char digits[24], *end;
+    if (length == 0)
+        return LUTRA_OK;
+    if (!tab)
+        return set_label(labels, json_array_size(labels), line, length, path, offset, error);
+    while (name > line && name[-1] != '\t')
+        name--;
+    snprintf(digits, sizeof digits, "%.*s", (int)(tab - line < 23 ? tab - line : 23), line);
+    const unsigned long long index = strtoull(digits, &end, 10);
+    if (end == digits || *end) {
+        if (offset == 0) /* the columns' headings */
+            return LUTRA_OK;
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, offset, "\"%.20s\" is not a class index", digits);
+    }
+    return set_label(labels, (size_t)index, name, (size_t)(line + length - name), path, offset, error);
+}
+
+lutra_status lutra_labels_read(const char *path, json_t **result, lutra_error *error)
+{
+    lutra_file_map map;
+    lutra_status status = lutra_file_map_open(path, &map, error);
+    if (status)
+        return status;
+    json_t *labels = json_array();
+    const char *text = (const char *)map.data;
+    for (size_t begin = 0; begin < map.size && status == LUTRA_OK;) {
+        const char *newline = memchr(text + begin, '\n', map.size - begin);
+        size_t length = newline ? (size_t)(newline - text) - begin : map.size - begin;
+        const size_t next = begin + length + 1;
+        if (length && text[begin + length - 1] == '\r')
+            length--;
+        status = read_line(labels, text + begin, length, path, begin, error);
+        begin = next;
+    }
+    lutra_file_map_close(&map);
+    if (status)
+        json_decref(labels);
+    else
+        *result = labels;
+    return status;
+}

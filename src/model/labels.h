@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LUTRA_MODEL_LABELS_H
+#define LUTRA_MODEL_LABELS_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+
+#define LUTRA_MAX_LABELS 1000000
+
+/* `*labels`: a new JSON array of strings, in the order of the classes. */
+lutra_status lutra_labels_read(const char *path, json_t **labels, lutra_error *error);
+
+#endif
