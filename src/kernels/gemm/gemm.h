@@ -11,6 +11,9 @@
 #include "kernels/indices/indices.h"
 #include "kernels/kernels.h"
 
+/* So that int32 sums of 8-bit products cannot overflow. */
+#define LUTRA_MAX_INPUTS 32768
+
 /* A weight matrix [n][k] as it lies in the file: n outputs, k inputs. */
 typedef struct lutra_matrix {
     size_t n, k;

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs a plan: owns the arena, walks the steps, allocates nothing on the way. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/size.h"
+#include "kernels/attention/attention.h"
+#include "kernels/layer_norm/layer_norm.h"
+#include "kernels/patches/patches.h"
+#include "model/model_private.h"
+
+#define MAX_BATCH 1024
+
+struct lutra_context {
+    const lutra_model *model;
+    const lutra_kernels *kernels;
+    lutra_thread_pool *pool;
+    size_t max_batch;
+    float *arena;  /* [plan.arena_floats * max_batch] */
+    void *scratch; /* what products and attention need */
+};
+
+/* What one run walks with. */
+struct run {
+    lutra_context *context;
+    const lutra_vit *vit;
+    const uint8_t *pixels; /* [batch][height][width][3] */
+    size_t batch;
+};
+
+static float *at(const struct run *run, const lutra_operand *operand)
+{
+    return run->context->arena + operand->base * run->context->max_batch + operand->offset;
+}
+
+static bool is_dense(const lutra_operand *operand, size_t rows)
+{
+    return operand->stride == rows * operand->ld;
+}
+
+/* How the rows of a batch are passed on: all at once where they follow each other evenly in every operand,
+ * with one row a picture as rows a picture apart, else picture by picture. */
+struct span {
+    size_t n_calls, rows;
+    bool by_picture; /* operands advance by their stride from call to call */
+};
+
+static struct span span_of(const struct run *run, const lutra_step *step)
+{
+    const bool even = is_dense(&step->a, step->rows) && is_dense(&step->c, step->rows) &&
+                      (!step->has_residual || is_dense(&step->residual, step->rows));
+    if (step->rows == 1 || even)
+        return (struct span){.n_calls = 1, .rows = run->batch * step->rows};
+    return (struct span){.n_calls = run->batch, .rows = step->rows, .by_picture = true};
+}
+
+static size_t leading(const lutra_operand *operand, size_t rows)
+{
+    return rows == 1 ? operand->stride : operand->ld;
+}
+
+static void run_gemm(const struct run *run, const lutra_step *step)
+{
+    const struct span span = span_of(run, step);
+    for (size_t call = 0; call < span.n_calls; call++) {
+        const lutra_gemm gemm = {
+            .m = span.rows,
+            .weights = &step->linear.weight->matrix,
+            .a = at(run, &step->a) + call * step->a.stride,
+            .lda = leading(&step->a, step->rows),
+            .c = at(run, &step->c) + call * step->c.stride,
+            .ldc = leading(&step->c, step->rows),
+            .bias = step->linear.bias,
+            .activation = step->activation,
+            .layer_scale = step->layer_scale,
+            .residual = step->has_residual ? at(run, &step->residual) + call * step->residual.stride : NULL,
+            .ldr = leading(&step->residual, step->rows),
+        };
+        lutra_gemm_f32(run->context->kernels, run->context->pool, &gemm, run->context->scratch);
+    }
+}
+
+static void run_layer_norm(const struct run *run, const lutra_step *step)
+{
+    const struct span span = span_of(run, step);
+    for (size_t call = 0; call < span.n_calls; call++) {
+        const lutra_layer_norm norm = {
+            .n_rows = span.rows,
+            .dim = run->vit->dim,
+            .x = at(run, &step->a) + call * step->a.stride,
+            .ldx = leading(&step->a, step->rows),
+            .y = at(run, &step->c) + call * step->c.stride,
+            .ldy = leading(&step->c, step->rows),
+            .gamma = step->norm.gamma,
+            .beta = step->norm.beta,
+            .eps = run->vit->eps,
+        };
+        lutra_layer_norm_f32(run->context->kernels, run->context->pool, &norm);
+    }
+}
+
+static void run_attention(const struct run *run, const lutra_step *step)
+{
+    const lutra_attention attention = {
+        .batch = run->batch,
+        .n_tokens = step->rows,
+        .n_heads = run->vit->n_heads,
+        .head_dim = run->vit->dim / run->vit->n_heads,
+        .qkv = at(run, &step->a),
+        .ld_qkv = step->a.ld,
+        .out = at(run, &step->c),
+        .ld_out = step->c.ld,
+    };
+    lutra_attention_f32(run->context->kernels, run->context->pool, &attention, run->context->scratch);
+}
+
+static void run_patches(const struct run *run, const lutra_step *step)
+{
+    const lutra_preprocessing *p = &run->context->model->settings.preprocessing;
+    lutra_patches patches = {
+        .batch = run->batch,
+        .height = run->vit->height,
+        .width = run->vit->width,
+        .patch = run->vit->patch,
+        .pixels = run->pixels,
+        .out = at(run, &step->c),
+    };
+    memcpy(patches.mean, p->mean, sizeof patches.mean);
+    memcpy(patches.std, p->std, sizeof patches.std);
+    lutra_patches_f32(run->context->kernels, run->context->pool, &patches);
+}
+
+static void run_tokens(const struct run *run, const lutra_step *step)
+{
+    const lutra_vit *vit = run->vit;
+    const size_t n_prefix = vit->n_prefix * vit->dim, n_patches = vit->n_patches * vit->dim;
+    for (size_t b = 0; b < run->batch; b++) {
+        const float *patches = at(run, &step->a) + b * step->a.stride; /* [n_patches][dim] */
+        float *tokens = at(run, &step->c) + b * step->c.stride;        /* [n_tokens][dim] */
+        memcpy(tokens, vit->prefix, n_prefix * sizeof *tokens);
+        for (size_t i = 0; i < n_patches; i++)
+            tokens[n_prefix + i] = patches[i] + (vit->positions ? vit->positions[i] : 0);
+    }
+}
+
+static void run_mean(const struct run *run, const lutra_step *step)
+{
+    const lutra_vit *vit = run->vit;
+    for (size_t b = 0; b < run->batch; b++) {
+        const float *x = at(run, &step->a) + b * step->a.stride; /* [n_patches][dim] */
+        float *mean = at(run, &step->c) + b * step->c.stride;    /* [dim] */
+        memset(mean, 0, vit->dim * sizeof *mean);
+        for (size_t i = 0; i < vit->n_patches; i++)
+            for (size_t j = 0; j < vit->dim; j++)
+                mean[j] += x[i * step->a.ld + j];
+        for (size_t j = 0; j < vit->dim; j++)
+            mean[j] /= (float)vit->n_patches;
+    }
+}
+
+static void run_average(const struct run *run, const lutra_step *step)
+{
+    for (size_t b = 0; b < run->batch; b++) {
+        const float *x = at(run, &step->a) + b * step->a.stride;
+        const float *y = at(run, &step->residual) + b * step->residual.stride;
+        float *average = at(run, &step->c) + b * step->c.stride; /* [c.ld] */
+        for (size_t i = 0; i < step->c.ld; i++)
+            average[i] = (x[i] + y[i]) / 2;
+    }
+}
+
+static void run_step(const struct run *run, const lutra_step *step)
+{
+    switch (step->op) {
+    case LUTRA_OP_PATCHES:
+        run_patches(run, step);
+        break;
+    case LUTRA_OP_GEMM:
+        run_gemm(run, step);
+        break;
+    case LUTRA_OP_TOKENS:
+        run_tokens(run, step);
+        break;
+    case LUTRA_OP_LAYER_NORM:
+        run_layer_norm(run, step);
+        break;
+    case LUTRA_OP_ATTENTION:
+        run_attention(run, step);
+        break;
+    case LUTRA_OP_MEAN:
+        run_mean(run, step);
+        break;
+    case LUTRA_OP_AVERAGE:
+        run_average(run, step);
+        break;
+    }
+}
+
+static void copy_rows(const struct run *run, const lutra_operand *operand, size_t n,
+                      float *out /* [batch][n] */)
+{
+    for (size_t b = 0; b < run->batch; b++)
+        memcpy(out + b * n, at(run, operand) + b * operand->stride, n * sizeof *out);
+}
+
+lutra_status lutra_context_run(lutra_context *context, const uint8_t *pixels, size_t batch, float *logits,
+                               float *features, lutra_error *error)
+{
+    const lutra_model *model = context->model;
+    const struct run run = {.context = context, .vit = &model->vit, .pixels = pixels, .batch = batch};
+    if (batch < 1 || batch > context->max_batch)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
+                          "a batch of %zu pictures in a context for 1 to %zu", batch, context->max_batch);
+    if (logits && !model->vit.n_classes)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, model->info.path, LUTRA_NO_OFFSET,
+                          "the model has no head: it yields features, not classes");
+    for (size_t i = 0; i < model->plan.n_steps; i++)
+        run_step(&run, &model->plan.steps[i]);
+    if (logits)
+        copy_rows(&run, &model->plan.logits, model->vit.n_classes, logits);
+    if (features)
+        copy_rows(&run, &model->plan.features, model->vit.dim, features);
+    return LUTRA_OK;
+}
+
+static size_t scratch_bytes(const lutra_model *model, size_t n_threads)
+{
+    const size_t gemm = lutra_gemm_f32_scratch(model->plan.max_k, n_threads);
+    const size_t attention =
+        lutra_attention_f32_scratch(model->vit.n_tokens, model->vit.dim / model->vit.n_heads, n_threads);
+    return gemm > attention ? gemm : attention;
+}
+
+static lutra_status allocate_memory(lutra_context *context, size_t n_threads, lutra_error *error)
+{
+    size_t floats;
+    if (!lutra_size_multiply(context->model->plan.arena_floats, context->max_batch, &floats))
+        return lutra_fail_memory(error, SIZE_MAX, "activations");
+    lutra_status status = lutra_allocate(floats, sizeof(float), "activations", &context->arena, error);
+    if (status)
+        return status;
+    return lutra_allocate(scratch_bytes(context->model, n_threads), 1, "scratch memory", &context->scratch,
+                          error);
+}
+
+lutra_status lutra_context_create(const lutra_model *model, const lutra_context_options *options,
+                                  lutra_context **result, lutra_error *error)
+{
+    const size_t n_threads = options && options->n_threads ? options->n_threads : lutra_default_threads();
+    const size_t max_batch = options && options->max_batch ? options->max_batch : 1;
+    lutra_context *context = NULL;
+    *result = NULL;
+    if (max_batch > MAX_BATCH)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET, "a batch of %zu: at most %d",
+                          max_batch, MAX_BATCH);
+    lutra_status status = lutra_allocate(1, sizeof *context, "a context", &context, error);
+    if (status)
+        return status;
+    context->model = model;
+    context->max_batch = max_batch;
+    if ((status = lutra_kernels_select(&context->kernels, error)) ||
+        (status = lutra_thread_pool_create(n_threads, &context->pool, error)) ||
+        (status = allocate_memory(context, n_threads, error)))
+        lutra_context_free(context);
+    else
+        *result = context;
+    return status;
+}
+
+void lutra_context_free(lutra_context *context)
+{
+    if (!context)
+        return;
+    lutra_thread_pool_free(context->pool);
+    free(context->arena);
+    free(context->scratch);
+    free(context);
+}
+
+size_t lutra_context_threads(const lutra_context *context)
+{
+    return lutra_thread_pool_size(context->pool);
+}
+
+const char *lutra_context_isa(const lutra_context *context)
+{
+    return lutra_kernels_name(context->kernels);
+}

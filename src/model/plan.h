@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The plan: what a run does, step by step. The executor walks it, `inspect --plan` prints it; there is no
+ * second description of a model.
+ */
+#ifndef LUTRA_MODEL_PLAN_H
+#define LUTRA_MODEL_PLAN_H
+
+#include "model/vit.h"
+
+typedef enum lutra_op {
+    LUTRA_OP_PATCHES, /* pixels -> patches */
+    LUTRA_OP_GEMM,    /* c = layer_scale * activation(a w^T + bias) + residual */
+    LUTRA_OP_TOKENS,  /* prefix tokens, then patches plus positions */
+    LUTRA_OP_LAYER_NORM,
+    LUTRA_OP_ATTENTION,
+    LUTRA_OP_MEAN,    /* of a picture's patch tokens */
+    LUTRA_OP_AVERAGE, /* of two rows */
+} lutra_op;
+
+/* Rows of floats in the arena. A picture's rows lie `ld` apart, pictures `stride` apart; `base` and `stride`
+ * count floats for a batch of one: `base` is multiplied by the largest batch. */
+typedef struct lutra_operand {
+    size_t base, offset, ld, stride;
+} lutra_operand;
+
+typedef struct lutra_step {
+    lutra_op op;
+    char name[96];
+    size_t rows; /* per picture */
+    lutra_operand a, c, residual;
+    bool has_residual;
+    lutra_linear linear;
+    lutra_activation activation;
+    const float *layer_scale;
+    lutra_norm norm;
+} lutra_step;
+
+typedef struct lutra_plan {
+    lutra_step *steps;
+    size_t n_steps;
+    size_t arena_floats;            /* for a batch of one */
+    lutra_operand features, logits; /* one row a picture */
+    size_t max_k;                   /* the most inputs of any product */
+} lutra_plan;
+
+/* The steps live as long as the binding. */
+lutra_status lutra_vit_plan(lutra_binding *binding, const lutra_vit *vit, lutra_plan *plan,
+                            lutra_error *error);
+
+/* MACs and bytes of one step, for one picture. */
+void lutra_step_describe(const lutra_vit *vit, const lutra_step *step, lutra_step_info *info);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Multiply-adds and bytes of a step, for one picture: the one place that counts them. */
+#include "format/dtype.h"
+#include "model/plan.h"
+
+static const char *const op_names[] = {
+    [LUTRA_OP_PATCHES] = "patches",       [LUTRA_OP_GEMM] = "gemm",           [LUTRA_OP_TOKENS] = "tokens",
+    [LUTRA_OP_LAYER_NORM] = "layer_norm", [LUTRA_OP_ATTENTION] = "attention", [LUTRA_OP_MEAN] = "mean",
+    [LUTRA_OP_AVERAGE] = "average",
+};
+
+static uint64_t floats(uint64_t count)
+{
+    return sizeof(float) * count;
+}
+
+static uint64_t matrix_bytes(const lutra_named_matrix *named)
+{
+    const lutra_matrix *matrix = &named->matrix;
+    if (matrix->dense)
+        return (uint64_t)matrix->n * matrix->k * lutra_dtype_size(matrix->dtype);
+    const uint64_t codebook = named->n_clusters * (matrix->codebook_is_i8 ? 1 : sizeof(float));
+    return matrix->layout.bytes + codebook + floats(matrix->scale_per_row ? matrix->n : 1);
+}
+
+static void describe_gemm(const lutra_step *step, lutra_step_info *info)
+{
+    const lutra_matrix *matrix = &step->linear.weight->matrix;
+    info->n = matrix->n;
+    info->k = matrix->k;
+    info->macs = (uint64_t)info->m * info->n * info->k;
+    info->weight_bytes = matrix_bytes(step->linear.weight);
+    info->weight_bytes += floats((step->linear.bias ? info->n : 0) + (step->layer_scale ? info->n : 0));
+    info->read_bytes = floats(info->m * info->k + (step->has_residual ? info->m * info->n : 0));
+    info->written_bytes = floats(info->m * info->n);
+}
+
+void lutra_step_describe(const lutra_vit *vit, const lutra_step *step, lutra_step_info *info)
+{
+    const uint64_t dim = vit->dim, row_floats = step->rows * dim;
+    *info = (lutra_step_info){.op = op_names[step->op], .name = step->name, .m = step->rows, .n = vit->dim};
+    info->read_bytes = info->written_bytes = floats(row_floats);
+    switch (step->op) {
+    case LUTRA_OP_GEMM:
+        describe_gemm(step, info);
+        break;
+    case LUTRA_OP_PATCHES:
+        info->n = 3 * vit->patch * vit->patch;
+        info->read_bytes = step->rows * info->n; /* 8-bit pixels */
+        info->written_bytes = floats(step->rows * info->n);
+        break;
+    case LUTRA_OP_TOKENS:
+        info->weight_bytes = floats((vit->n_prefix + (vit->positions ? vit->n_patches : 0)) * dim);
+        info->read_bytes = floats(vit->n_patches * dim);
+        break;
+    case LUTRA_OP_LAYER_NORM:
+        info->weight_bytes = floats(2 * dim);
+        break;
+    case LUTRA_OP_ATTENTION:
+        info->n = step->rows;
+        info->k = vit->dim;
+        info->macs = 2 * (uint64_t)step->rows * step->rows * dim;
+        info->read_bytes = floats(3 * row_floats);
+        break;
+    case LUTRA_OP_MEAN:
+        info->read_bytes = floats(vit->n_patches * dim);
+        break;
+    case LUTRA_OP_AVERAGE:
+        info->n = step->c.ld;
+        info->read_bytes = floats(2 * info->n);
+        info->written_bytes = floats(info->n);
+        break;
+    }
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/plan.h"
+
+struct builder {
+    const lutra_vit *vit;
+    lutra_plan *plan;
+    /* Four buffers serve every step:
+     *   x       [n_tokens][dim]  the residual stream
+     *   y       [n_tokens][dim]  what is normalised, what attention yields
+     *   wide    [n_tokens][max(3 dim, mlp_dim)] or [n_patches][3 patch patch]
+     *   one row each: the features and the logits (two of them where two heads are averaged) */
+    lutra_operand x, y, wide;
+    lutra_operand logits_dist;
+};
+
+static size_t max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static lutra_operand reserve(lutra_plan *plan, size_t rows, size_t columns)
+{
+    const lutra_operand operand = {.base = plan->arena_floats, .ld = columns, .stride = rows * columns};
+    plan->arena_floats += (rows * columns + 15) / 16 * 16; /* keeps every buffer on a cache line */
+    return operand;
+}
+
+/* The same memory, seen as rows of another length. */
+static lutra_operand view(lutra_operand buffer, size_t rows, size_t columns)
+{
+    return (lutra_operand){.base = buffer.base, .ld = columns, .stride = rows * columns};
+}
+
+static lutra_operand column(lutra_operand operand, size_t column)
+{
+    operand.offset += column;
+    return operand;
+}
+
+static lutra_operand row(lutra_operand operand, size_t row)
+{
+    operand.offset += row * operand.ld;
+    return operand;
+}
+
+static lutra_step *add(struct builder *builder, lutra_op op, size_t rows, lutra_operand a, lutra_operand c,
+                       const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+static lutra_step *add(struct builder *builder, lutra_op op, size_t rows, lutra_operand a, lutra_operand c,
+                       const char *format, ...)
+{
+    lutra_step *step = &builder->plan->steps[builder->plan->n_steps++];
+    va_list arguments;
+    *step = (lutra_step){.op = op, .rows = rows, .a = a, .c = c};
+    va_start(arguments, format);
+    vsnprintf(step->name, sizeof step->name, format, arguments);
+    va_end(arguments);
+    return step;
+}
+
+/* Named as its weight is in the file, without ".weight". */
+static lutra_step *add_gemm(struct builder *builder, size_t rows, const lutra_linear *linear, lutra_operand a,
+                            lutra_operand c)
+{
+    const char *name = linear->weight->name;
+    const size_t length = strlen(name), end = strlen(".weight");
+    const bool has_end = length > end && strcmp(name + length - end, ".weight") == 0;
+    lutra_step *step =
+        add(builder, LUTRA_OP_GEMM, rows, a, c, "%.*s", (int)(has_end ? length - end : length), name);
+    step->linear = *linear;
+    builder->plan->max_k = max(builder->plan->max_k, linear->weight->matrix.k);
+    return step;
+}
+
+static void add_residual(lutra_step *step, const float *layer_scale)
+{
+    step->has_residual = true;
+    step->residual = step->c;
+    step->layer_scale = layer_scale;
+}
+
+static void add_norm(struct builder *builder, size_t rows, lutra_norm norm, lutra_operand a, lutra_operand c,
+                     const char *name, size_t block)
+{
+    if (block == SIZE_MAX)
+        add(builder, LUTRA_OP_LAYER_NORM, rows, a, c, "%s", name)->norm = norm;
+    else
+        add(builder, LUTRA_OP_LAYER_NORM, rows, a, c, "blocks.%zu.%s", block, name)->norm = norm;
+}
+
+static void plan_embedding(struct builder *builder)
+{
+    const lutra_vit *vit = builder->vit;
+    const lutra_operand patches = view(builder->wide, vit->n_patches, 3 * vit->patch * vit->patch);
+    const lutra_operand embedded = view(builder->y, vit->n_patches, vit->dim);
+    add(builder, LUTRA_OP_PATCHES, vit->n_patches, patches, patches, "patches");
+    add_gemm(builder, vit->n_patches, &vit->patch_embed, patches, embedded);
+    add(builder, LUTRA_OP_TOKENS, vit->n_tokens, embedded, builder->x, "tokens");
+    if (vit->norm_pre.gamma)
+        add_norm(builder, vit->n_tokens, vit->norm_pre, builder->x, builder->x, "norm_pre", SIZE_MAX);
+}
+
+static void plan_block(struct builder *builder, size_t i)
+{
+    const lutra_vit *vit = builder->vit;
+    const lutra_vit_block *block = &vit->blocks[i];
+    const size_t n = vit->n_tokens, dim = vit->dim;
+    const lutra_operand x = builder->x, y = builder->y;
+    const lutra_operand qkv = view(builder->wide, n, 3 * dim);
+    /* Behind the last attention only the pooled token is still needed. */
+    const bool one_row = i + 1 == vit->depth && vit->pool == LUTRA_POOL_TOKEN && !vit->head_dist.weight &&
+                         (vit->n_classes || !vit->distilled);
+    const size_t rows = one_row ? 1 : n;
+    const lutra_operand hidden = view(builder->wide, rows, vit->mlp_dim);
+    add_norm(builder, n, block->norm1, x, y, "norm1", i);
+    if (block->qkv.weight) {
+        add_gemm(builder, n, &block->qkv, y, qkv);
+    } else {
+        add_gemm(builder, n, &block->q, y, qkv);
+        add_gemm(builder, n, &block->k, y, column(qkv, dim));
+        add_gemm(builder, n, &block->v, y, column(qkv, 2 * dim));
+    }
+    add(builder, LUTRA_OP_ATTENTION, n, qkv, y, "blocks.%zu.attention", i);
+    add_residual(add_gemm(builder, rows, &block->proj, y, x), block->scale1);
+    add_norm(builder, rows, block->norm2, x, y, "norm2", i);
+    add_gemm(builder, rows, &block->fc1, y, hidden)->activation =
+        vit->gelu_tanh ? LUTRA_GELU_TANH : LUTRA_GELU_ERF;
+    add_residual(add_gemm(builder, rows, &block->fc2, hidden, x), block->scale2);
+}
+
+/* Two heads, of the class and of the distillation token, averaged (Touvron et al. 2021, DeiT). */
+static void plan_distilled_head(struct builder *builder, lutra_operand normed)
+{
+    const lutra_vit *vit = builder->vit;
+    const lutra_operand logits = builder->plan->logits;
+    add(builder, LUTRA_OP_AVERAGE, 1, normed, builder->plan->features, "features")->residual = row(normed, 1);
+    if (!vit->n_classes)
+        return;
+    add_gemm(builder, 1, &vit->head, normed, logits);
+    add_gemm(builder, 1, &vit->head_dist, row(normed, 1), builder->logits_dist);
+    add(builder, LUTRA_OP_AVERAGE, 1, logits, logits, "logits")->residual = builder->logits_dist;
+}
+
+static void plan_head(struct builder *builder)
+{
+    const lutra_vit *vit = builder->vit;
+    const lutra_operand features = builder->plan->features;
+    lutra_operand x = builder->x;
+    const bool average_tokens = vit->distilled && (vit->head_dist.weight || !vit->n_classes);
+    if (vit->norm.gamma && (vit->pool == LUTRA_POOL_AVERAGE || average_tokens)) {
+        add_norm(builder, vit->n_tokens, vit->norm, x, builder->y, "norm", SIZE_MAX);
+        x = builder->y;
+    }
+    if (average_tokens) {
+        plan_distilled_head(builder, x);
+        return;
+    }
+    if (vit->pool == LUTRA_POOL_AVERAGE) {
+        add(builder, LUTRA_OP_MEAN, 1, row(x, vit->n_prefix), features, "pool");
+        x = features;
+    } else if (vit->norm.gamma) {
+        add_norm(builder, 1, vit->norm, x, features, "norm", SIZE_MAX);
+        x = features;
+    }
+    if (vit->fc_norm.gamma) {
+        add_norm(builder, 1, vit->fc_norm, x, features, "fc_norm", SIZE_MAX);
+        x = features;
+    }
+    if (vit->n_classes)
+        add_gemm(builder, 1, &vit->head, x, builder->plan->logits);
+    builder->plan->features = x;
+}
+
+lutra_status lutra_vit_plan(lutra_binding *binding, const lutra_vit *vit, lutra_plan *plan,
+                            lutra_error *error)
+{
+    const size_t n = vit->n_tokens, dim = vit->dim;
+    const size_t patches = vit->n_patches * 3 * vit->patch * vit->patch;
+    struct builder builder = {.vit = vit, .plan = plan};
+    *plan = (lutra_plan){0};
+    lutra_status status = lutra_binding_allocate(binding, 16 + 10 * vit->depth, sizeof *plan->steps, "a plan",
+                                                 &plan->steps, error);
+    if (status)
+        return status;
+    builder.x = reserve(plan, n, dim);
+    builder.y = reserve(plan, n, dim);
+    builder.wide = reserve(plan, 1, max(n * max(3 * dim, vit->mlp_dim), patches));
+    plan->features = reserve(plan, 1, dim);
+    plan->logits = reserve(plan, 1, vit->n_classes);
+    builder.logits_dist = reserve(plan, 1, vit->head_dist.weight ? vit->n_classes : 0);
+    plan_embedding(&builder);
+    for (size_t i = 0; i < vit->depth; i++)
+        plan_block(&builder, i);
+    plan_head(&builder);
+    return LUTRA_OK;
+}
