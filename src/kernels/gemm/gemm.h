@@ -39,7 +39,7 @@ typedef struct lutra_gemm {
     size_t lda;
     float *c; /* [m][ldc], n written of each row */
     size_t ldc;
-    const float *bias;        /* [n], or NULL */
+    const float *bias; /* [n], or NULL */
     lutra_activation activation;
     const float *layer_scale; /* [n], or NULL */
     const float *residual;    /* [m][ldr], or NULL; may be c itself */

@@ -75,20 +75,19 @@ static void pack_tile(const lutra_index_layout *layout, unsigned t, const uint8_
     }
 }
 
-static void unpack_tile(const lutra_index_layout *layout, unsigned t,
-                        const uint8_t *group, /* [group_vectors][64] */
-                        uint8_t *tile)        /* [64] */
+void lutra_unpack_tile(const lutra_index_layout *layout, const uint8_t *packed, size_t tile, uint8_t *indices)
 {
     piece pieces[8];
-    const unsigned n = pieces_of_tile(layout, t, pieces);
-    memset(tile, 0, LUTRA_TILE_LANES);
+    const uint8_t *group = packed + tile / layout->group_tiles * layout->group_vectors * LUTRA_TILE_LANES;
+    const unsigned n = pieces_of_tile(layout, (unsigned)(tile % layout->group_tiles), pieces);
+    memset(indices, 0, LUTRA_TILE_LANES);
     for (unsigned i = 0; i < n; i++) {
         const piece at = pieces[i];
         const unsigned mask = (1u << at.width) - 1;
         const uint8_t *vector = group + (size_t)at.vector * LUTRA_TILE_LANES;
         for (size_t lane = 0; lane < LUTRA_TILE_LANES; lane++) {
             const unsigned field = (unsigned)vector[lane] >> at.vector_bit & mask;
-            tile[lane] = (uint8_t)(tile[lane] | field << at.index_bit);
+            indices[lane] = (uint8_t)(indices[lane] | field << at.index_bit);
         }
     }
 }
@@ -117,9 +116,7 @@ void lutra_unpack_block(const lutra_index_layout *layout, const uint8_t *packed,
 {
     for (size_t k = 0; k < layout->k_padded; k += LUTRA_TILE_INPUTS) {
         uint8_t tile[LUTRA_TILE_LANES];
-        const size_t t = k / LUTRA_TILE_INPUTS;
-        const uint8_t *group = packed + t / layout->group_tiles * layout->group_vectors * LUTRA_TILE_LANES;
-        unpack_tile(layout, (unsigned)(t % layout->group_tiles), group, tile);
+        lutra_unpack_tile(layout, packed, k / LUTRA_TILE_INPUTS, tile);
         for (size_t row = 0; row < LUTRA_TILE_OUTPUTS; row++)
             memcpy(indices + row * layout->k_padded + k, tile + row * LUTRA_TILE_INPUTS, LUTRA_TILE_INPUTS);
     }

@@ -16,6 +16,7 @@ typedef struct lutra_layer_norm {
     float eps;
 } lutra_layer_norm;
 
-void lutra_layer_norm_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_layer_norm *norm);
+void lutra_layer_norm_f32(const lutra_kernels *kernels, lutra_thread_pool *pool,
+                          const lutra_layer_norm *norm);
 
 #endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keys are taken in blocks, and the softmax over them is carried on from block to block (Milakov and
+ * Gimelshein 2018; Dao et al. 2022), so that no more than tile_rows x KEY_BLOCK scores exist on a thread.
+ * A task is one head and some of its queries. Scratch of one thread, in floats:
+ *
+ *     | keys   [KEY_BLOCK / 16 panels][head_dim][16]    a block of keys, transposed as gemm wants it
+ *     | values [ceil(head_dim / 16) panels][KEY_BLOCK][16]
+ *     | scores [LUTRA_MAX_TILE_ROWS][KEY_BLOCK]
+ *     | sums   [LUTRA_MAX_TILE_ROWS][head_dim rounded up to 16]
+ *     | softmax state of each query of the task
+ */
+#include "kernels/attention/attention.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "kernels/table.h"
+
+/* The 197 tokens of a 224-pixel picture in 16-pixel patches in one block, and yet keys and values of 64-wide
+ * heads (128 KiB) stay in a second-level cache. */
+#define KEY_BLOCK ((size_t)256)
+#define MAX_TASK_QUERIES ((size_t)256)
+#define TASKS_PER_THREAD ((size_t)3)
+
+struct job {
+    const lutra_kernels *kernels;
+    const lutra_attention *attention;
+    float *scratch;
+    size_t n_parts; /* of the queries of each head */
+    float scale;
+};
+
+/* Where the parts of a thread's scratch begin, in floats, and where they end. */
+struct layout {
+    size_t keys, values, scores, sums, softmax, end;
+};
+
+struct workspace {
+    float *keys, *values, *scores, *sums;
+    lutra_softmax *softmax; /* [MAX_TASK_QUERIES] */
+};
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t divide_up(size_t a, size_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static struct layout lay_out(size_t head_dim)
+{
+    const size_t wide = lutra_round_up(head_dim, LUTRA_PANEL);
+    struct layout at = {.keys = 0};
+    at.values = at.keys + KEY_BLOCK * head_dim;
+    at.scores = at.values + KEY_BLOCK * wide;
+    at.sums = at.scores + LUTRA_MAX_TILE_ROWS * KEY_BLOCK;
+    at.softmax = at.sums + LUTRA_MAX_TILE_ROWS * wide;
+    at.end =
+        at.softmax + lutra_round_up(MAX_TASK_QUERIES * sizeof(lutra_softmax) / sizeof(float), LUTRA_PANEL);
+    return at;
+}
+
+static struct workspace workspace_of(const struct job *job, size_t worker)
+{
+    const struct layout at = lay_out(job->attention->head_dim);
+    float *scratch = job->scratch + worker * at.end;
+    return (struct workspace){.keys = scratch + at.keys,
+                              .values = scratch + at.values,
+                              .scores = scratch + at.scores,
+                              .sums = scratch + at.sums,
+                              .softmax = (lutra_softmax *)(void *)(scratch + at.softmax)};
+}
+
+size_t lutra_attention_f32_scratch(size_t n_tokens, size_t head_dim, size_t n_threads)
+{
+    (void)n_tokens; /* a block's worth, however many there are */
+    return lay_out(head_dim).end * sizeof(float) * n_threads;
+}
+
+static void pack_keys_and_values(const lutra_kernels *kernels, const lutra_attention *a, const float *q,
+                                 size_t n_keys, const struct workspace *w)
+{
+    const size_t dim = a->n_heads * a->head_dim;
+    for (size_t i = 0; i < n_keys; i += LUTRA_PANEL)
+        kernels->pack_panel_f32(q + dim + i * a->ld_qkv, LUTRA_F32, a->ld_qkv,
+                                smaller(LUTRA_PANEL, n_keys - i), a->head_dim, w->keys + i * a->head_dim);
+    for (size_t j = 0; j < a->head_dim; j += LUTRA_PANEL) {
+        const size_t width = smaller(LUTRA_PANEL, a->head_dim - j);
+        float *panel = w->values + j * KEY_BLOCK;
+        for (size_t i = 0; i < n_keys; i++) {
+            memset(panel + i * LUTRA_PANEL, 0, LUTRA_PANEL * sizeof(float));
+            memcpy(panel + i * LUTRA_PANEL, q + 2 * dim + i * a->ld_qkv + j, width * sizeof(float));
+        }
+    }
+}
+
+static void multiply_all(const lutra_kernels *kernels, size_t m, size_t k, const float *a, size_t lda,
+                         size_t n, const float *panels, size_t panel_stride, float *c, size_t ldc)
+{
+    const size_t n_panels = divide_up(n, LUTRA_PANEL);
+    for (size_t p = 0; p < n_panels; p += kernels->tile_panels)
+        kernels->multiply_f32(m, k, a, lda, smaller(kernels->tile_panels, n_panels - p),
+                              panels + p * panel_stride, panel_stride, c + p * LUTRA_PANEL, ldc);
+}
+
+/* `m` queries with a block of keys: their output gains the block's part, still to be divided by the sum. */
+static void attend(const struct job *job, const struct workspace *w, size_t m, const float *q, size_t n_keys,
+                   lutra_softmax *softmax, float *out)
+{
+    const lutra_attention *a = job->attention;
+    const size_t wide = lutra_round_up(a->head_dim, LUTRA_PANEL);
+    multiply_all(job->kernels, m, a->head_dim, q, a->ld_qkv, n_keys, w->keys, LUTRA_PANEL * a->head_dim,
+                 w->scores, KEY_BLOCK);
+    for (size_t i = 0; i < m; i++)
+        job->kernels->softmax_f32(n_keys, job->scale, w->scores + i * KEY_BLOCK, &softmax[i]);
+    multiply_all(job->kernels, m, n_keys, w->scores, KEY_BLOCK, a->head_dim, w->values,
+                 LUTRA_PANEL * KEY_BLOCK, w->sums, wide);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < a->head_dim; j++)
+            out[i * a->ld_out + j] = out[i * a->ld_out + j] * softmax[i].correction + w->sums[i * wide + j];
+}
+
+static void attend_head(void *argument, size_t task, size_t worker)
+{
+    const struct job *job = argument;
+    const lutra_attention *a = job->attention;
+    const struct workspace w = workspace_of(job, worker);
+    const size_t image = task / job->n_parts / a->n_heads, head = task / job->n_parts % a->n_heads;
+    const size_t part = task % job->n_parts;
+    const size_t first = a->n_tokens * part / job->n_parts;
+    const size_t n = a->n_tokens * (part + 1) / job->n_parts - first;
+    const size_t n_chunks = divide_up(n, job->kernels->tile_rows);
+    const float *qkv = a->qkv + image * a->n_tokens * a->ld_qkv + head * a->head_dim;
+    float *out = a->out + (image * a->n_tokens + first) * a->ld_out + head * a->head_dim;
+
+    for (size_t i = 0; i < n; i++) {
+        w.softmax[i] = (lutra_softmax){.max = -FLT_MAX};
+        memset(out + i * a->ld_out, 0, a->head_dim * sizeof *out);
+    }
+    for (size_t key = 0; key < a->n_tokens; key += KEY_BLOCK) {
+        const size_t n_keys = smaller(KEY_BLOCK, a->n_tokens - key);
+        pack_keys_and_values(job->kernels, a, qkv + key * a->ld_qkv, n_keys, &w);
+        for (size_t chunk = 0; chunk < n_chunks; chunk++) {
+            const size_t row = n * chunk / n_chunks;
+            attend(job, &w, n * (chunk + 1) / n_chunks - row, qkv + (first + row) * a->ld_qkv, n_keys,
+                   w.softmax + row, out + row * a->ld_out);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        const float factor = 1.0f / w.softmax[i].sum;
+        for (size_t j = 0; j < a->head_dim; j++)
+            out[i * a->ld_out + j] *= factor;
+    }
+}
+
+void lutra_attention_f32(const lutra_kernels *kernels, lutra_thread_pool *pool,
+                         const lutra_attention *attention, void *scratch)
+{
+    const size_t n_threads = lutra_thread_pool_size(pool), n_heads = attention->batch * attention->n_heads;
+    struct job job = {.kernels = kernels,
+                      .attention = attention,
+                      .scratch = scratch,
+                      .n_parts = divide_up(attention->n_tokens, MAX_TASK_QUERIES),
+                      .scale = 1.0f / sqrtf((float)attention->head_dim)};
+    if (n_heads == 0 || attention->n_tokens == 0)
+        return;
+    /* Each part packs the keys and values again: no more parts than balance the threads. */
+    const size_t wanted = n_threads > 1 ? divide_up(n_threads * TASKS_PER_THREAD, n_heads) : 1;
+    if (job.n_parts < wanted)
+        job.n_parts = smaller(wanted, divide_up(attention->n_tokens, kernels->tile_rows));
+    lutra_thread_pool_run(pool, n_heads * job.n_parts, attend_head, &job);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The work of a product is cut into tasks: a group of panels (as many as the level's tile is wide) times a
+ * part of the rows. A task brings its panels to f32 once, then multiplies them with its rows, tile by tile.
+ * Scratch of one thread:
+ *
+ *     | panels [LUTRA_MAX_TILE_PANELS][k_padded][16] | tile [LUTRA_MAX_TILE_ROWS][LUTRA_MAX_TILE_COLUMNS] |
+ */
+#include "kernels/gemm/gemm.h"
+
+#include "base/size.h"
+#include "kernels/gemm/dense.h"
+#include "kernels/table.h"
+
+/* k is padded to whole groups of packed tiles: at most 8 tiles of 4 inputs. */
+#define MAX_GROUP_INPUTS ((size_t)32)
+/* So many tasks per thread that a slower thread leaves some to the others; more would decode panels twice. */
+#define TASKS_PER_THREAD ((size_t)3)
+
+struct job {
+    const lutra_kernels *kernels;
+    const lutra_gemm *gemm;
+    float *scratch;
+    size_t scratch_stride; /* floats per thread */
+    size_t n_chunks;       /* of at most tile_rows rows, as even as possible */
+    size_t n_parts;        /* of chunks, for each group of panels */
+};
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t divide_up(size_t a, size_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static size_t scratch_floats(size_t max_k)
+{
+    return LUTRA_MAX_TILE_COLUMNS * lutra_round_up(max_k, MAX_GROUP_INPUTS) +
+           LUTRA_MAX_TILE_ROWS * LUTRA_MAX_TILE_COLUMNS;
+}
+
+size_t lutra_gemm_f32_scratch(size_t max_k, size_t n_threads)
+{
+    return scratch_floats(max_k) * sizeof(float) * n_threads;
+}
+
+static void bring_panel(const lutra_kernels *kernels, const lutra_matrix *w, size_t first_output,
+                        float *panel)
+{
+    if (w->dense) {
+        const size_t offset = first_output * w->k * lutra_dense_size(w->dtype);
+        kernels->pack_panel_f32((const char *)w->dense + offset, w->dtype, w->k,
+                                smaller(LUTRA_PANEL, w->n - first_output), w->k, panel);
+    } else {
+        kernels->unpack_panel_f32(&w->layout, w->indices + first_output / LUTRA_PANEL * w->layout.block_bytes,
+                                  w->codebook, w->codebook_is_i8, panel);
+    }
+}
+
+static void describe_columns(const lutra_gemm *gemm, size_t first, size_t n, lutra_columns *columns)
+{
+    const lutra_matrix *w = gemm->weights;
+    *columns = (lutra_columns){.activation = gemm->activation};
+    for (size_t i = 0; i < n; i++) {
+        columns->scale[i] = w->dense ? 1.0f : w->scale[w->scale_per_row ? first + i : 0];
+        columns->bias[i] = gemm->bias ? gemm->bias[first + i] : 0.0f;
+        columns->layer_scale[i] = gemm->layer_scale ? gemm->layer_scale[first + i] : 1.0f;
+    }
+}
+
+static void multiply_group(void *argument, size_t task, size_t worker)
+{
+    const struct job *job = argument;
+    const lutra_kernels *kernels = job->kernels;
+    const lutra_gemm *gemm = job->gemm;
+    const lutra_matrix *w = gemm->weights;
+    const size_t group = task / job->n_parts, part = task % job->n_parts;
+    const size_t first = group * kernels->tile_panels * LUTRA_PANEL;
+    const size_t n = smaller(kernels->tile_panels * LUTRA_PANEL, w->n - first);
+    const size_t n_panels = divide_up(n, LUTRA_PANEL);
+    const size_t panel_stride = lutra_round_up(w->k, MAX_GROUP_INPUTS) * LUTRA_PANEL;
+    float *panels = job->scratch + worker * job->scratch_stride;
+    float *tile = panels + LUTRA_MAX_TILE_PANELS * panel_stride;
+    lutra_columns columns;
+
+    for (size_t i = 0; i < n_panels; i++)
+        bring_panel(kernels, w, first + i * LUTRA_PANEL, panels + i * panel_stride);
+    describe_columns(gemm, first, n, &columns);
+
+    const size_t end = job->n_chunks * (part + 1) / job->n_parts;
+    for (size_t chunk = job->n_chunks * part / job->n_parts; chunk < end; chunk++) {
+        const size_t row = gemm->m * chunk / job->n_chunks;
+        const size_t m = gemm->m * (chunk + 1) / job->n_chunks - row;
+        kernels->multiply_f32(m, w->k, gemm->a + row * gemm->lda, gemm->lda, n_panels, panels, panel_stride,
+                              tile, LUTRA_MAX_TILE_COLUMNS);
+        kernels->finish_f32(&columns, m, n, tile, LUTRA_MAX_TILE_COLUMNS, gemm->c + row * gemm->ldc + first,
+                            gemm->ldc, gemm->residual ? gemm->residual + row * gemm->ldr + first : NULL,
+                            gemm->ldr);
+    }
+}
+
+void lutra_gemm_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
+                    void *scratch)
+{
+    const size_t n_threads = lutra_thread_pool_size(pool);
+    const size_t n_groups = divide_up(gemm->weights->n, kernels->tile_panels * LUTRA_PANEL);
+    struct job job = {.kernels = kernels,
+                      .gemm = gemm,
+                      .scratch = scratch,
+                      .scratch_stride = scratch_floats(gemm->weights->k),
+                      .n_chunks = divide_up(gemm->m, kernels->tile_rows),
+                      .n_parts = 1};
+    if (gemm->m == 0 || n_groups == 0)
+        return;
+    if (n_threads > 1)
+        job.n_parts = smaller(divide_up(n_threads * TASKS_PER_THREAD, n_groups), job.n_chunks);
+    lutra_thread_pool_run(pool, n_groups * job.n_parts, multiply_group, &job);
+}
+
+void lutra_matrix_row(const lutra_matrix *w, size_t row, float *out)
+{
+    if (w->dense) {
+        for (size_t i = 0; i < w->k; i++)
+            out[i] = lutra_dense_element(w->dense, w->dtype, row * w->k + i);
+        return;
+    }
+    const uint8_t *block = w->indices + row / LUTRA_TILE_OUTPUTS * w->layout.block_bytes;
+    const float scale = w->scale[w->scale_per_row ? row : 0];
+    for (size_t i = 0; i < w->k; i += LUTRA_TILE_INPUTS) {
+        uint8_t tile[LUTRA_TILE_LANES];
+        lutra_unpack_tile(&w->layout, block, i / LUTRA_TILE_INPUTS, tile);
+        for (size_t j = 0; j < smaller(LUTRA_TILE_INPUTS, w->k - i); j++)
+            out[i + j] = scale * w->codebook[tile[row % LUTRA_TILE_OUTPUTS * LUTRA_TILE_INPUTS + j]];
+    }
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of one level's kernels, for the operations' drivers and the tests; all of it comes from
+ * kernels.inc. */
+#ifndef LUTRA_KERNELS_TABLE_H
+#define LUTRA_KERNELS_TABLE_H
+
+#include "kernels/attention/attention.h"
+#include "kernels/gemm/gemm.h"
+#include "kernels/layer_norm/layer_norm.h"
+#include "kernels/patches/patches.h"
+
+#define LUTRA_PANEL 16 /* outputs of a panel: one tile of indices, and one AVX-512 register of floats */
+#define LUTRA_MAX_TILE_ROWS 16
+#define LUTRA_MAX_TILE_PANELS 2
+#define LUTRA_MAX_TILE_COLUMNS (LUTRA_PANEL * LUTRA_MAX_TILE_PANELS)
+
+/* What becomes of a tile's columns. Padded to whole panels, so that kernels need no mask to read it. */
+typedef struct lutra_columns {
+    float scale[LUTRA_MAX_TILE_COLUMNS];
+    float bias[LUTRA_MAX_TILE_COLUMNS];
+    float layer_scale[LUTRA_MAX_TILE_COLUMNS];
+    lutra_activation activation;
+} lutra_columns;
+
+typedef struct lutra_softmax {
+    float max, sum, correction;
+} lutra_softmax;
+
+struct lutra_kernels {
+    const char *name;
+    size_t tile_rows, tile_panels;
+#define LUTRA_KERNEL(name, parameters) void(*name) parameters;
+#include "kernels/kernels.inc"
+};
+
+#define LUTRA_KERNEL(name, parameters) typedef void lutra_##name##_kernel parameters;
+#define LUTRA_IMPLEMENTATION(level, name) lutra_##name##_kernel lutra_##name##_##level;
+#include "kernels/kernels.inc"
+
+#endif
