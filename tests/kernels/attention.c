@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+
+static void check_softmax(harness *h, size_t n, float spread, bool carried_on)
+{
+    lutra_softmax running = {.max = -FLT_MAX};
+    const float scale = 0.125f;
+    begin_case(h, "%zu scores of up to %g%s", n, (double)spread, carried_on ? ", carried on" : "");
+    float *scores = guarded(h, (n + LUTRA_PANEL - 1) / LUTRA_PANEL * LUTRA_PANEL * sizeof(float), 64);
+    float *before = guarded_floats(h, n, ORDINARY);
+    for (size_t i = 0; i < n; i++)
+        before[i] = scores[i] = random_float(h, -spread, spread);
+    if (carried_on)
+        running =
+            (lutra_softmax){.max = random_float(h, -0.2f, 0.2f) * spread, .sum = random_float(h, 1.0f, 9.0f)};
+    const lutra_softmax old = running;
+    h->kernels->softmax_f32(n, scale, scores, &running);
+
+    double max = (double)old.max, sum = 0;
+    for (size_t i = 0; i < n; i++)
+        max = fmax(max, (double)before[i] * (double)scale);
+    /* exp of a difference that is off by a rounding of each term, and exp's own error (docs/kernels.md). */
+    const double relative = 2 * 0x1p-24 * ((double)spread * (double)scale + fabs(max)) + 4e-7;
+    check_near(h, (double)running.max, max, 0, 0, 0);
+    for (size_t i = 0; i < n; i++) {
+        const double want = exp((double)before[i] * (double)scale - max);
+        sum += want;
+        check_near(h, (double)scores[i], want, relative * want + 1e-37, 0, i);
+    }
+    const double correction = exp((double)old.max - max);
+    check_near(h, (double)running.correction, correction, relative * correction + 1e-37, 1, 0);
+    sum += (double)old.sum * correction;
+    check_near(h, (double)running.sum, sum, (relative + ((double)n + 2) * 0x1p-24) * sum, 2, 0);
+    end_case(h);
+}
+
+void test_softmax_f32(harness *h)
+{
+    static const float spreads[] = {0.0f, 1.0f, 50.0f, 3000.0f};
+    for (size_t n = 1; n < 70; n++)
+        for (size_t i = 0; i < 8; i++)
+            check_softmax(h, n, spreads[i / 2], i % 2);
+    check_softmax(h, 197, 50.0f, false);
+    check_softmax(h, 256, 50.0f, true);
+}
+
+/* One output of one query, in double precision. */
+static double attend(const lutra_attention *a, const float *query, const float *keys, const float *values,
+                     size_t j, double *magnitude)
+{
+    double max = -INFINITY, sum = 0, out = 0, spread = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < a->n_tokens; i++) {
+            double score = 0, size = 0;
+            for (size_t l = 0; l < a->head_dim; l++) {
+                score += (double)query[l] * (double)keys[i * a->ld_qkv + l];
+                size += fabs((double)query[l] * (double)keys[i * a->ld_qkv + l]);
+            }
+            score /= sqrt((double)a->head_dim);
+            spread = fmax(spread, size / sqrt((double)a->head_dim));
+            if (pass == 0) {
+                max = fmax(max, score);
+            } else {
+                sum += exp(score - max);
+                out += exp(score - max) * (double)values[i * a->ld_qkv + j];
+            }
+        }
+    /* How far a probability may be off, relatively: the rounding of the scores, and a few more. */
+    *magnitude = 2 * ((double)a->head_dim + 4) * 0x1p-24 * spread + 1e-6 + (double)a->n_tokens * 0x1p-24;
+    return out / sum;
+}
+
+static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_heads, size_t head_dim)
+{
+    static const size_t threads[] = {1, 2, 5};
+    const size_t dim = n_heads * head_dim, ld_qkv = 3 * dim + random_below(h, 4),
+                 ld_out = dim + random_below(h, 4);
+    const size_t out_floats = (batch * n_tokens - 1) * ld_out + dim;
+    float *first = NULL;
+    begin_case(h, "batch %zu, %zu tokens, %zu heads of %zu", batch, n_tokens, n_heads, head_dim);
+    float *qkv = guarded_floats(h, (batch * n_tokens - 1) * ld_qkv + 3 * dim, ORDINARY);
+    for (size_t t = 0; t < 3; t++) {
+        lutra_thread_pool *pool = start_pool(threads[t]);
+        float *out = guarded_floats(h, out_floats, ORDINARY);
+        void *scratch = guarded(h, lutra_attention_f32_scratch(n_tokens, head_dim, threads[t]), 64);
+        lutra_attention a = {batch, n_tokens, n_heads, head_dim, qkv, ld_qkv, out, ld_out};
+        if (t > 0)
+            memcpy(out, first, out_floats * sizeof *out); /* what lies between the rows must be the same */
+        lutra_attention_f32(h->kernels, pool, &a, scratch);
+        if (t == 0)
+            first = out;
+        else if (memcmp(out, first, out_floats * sizeof *out) != 0)
+            fail_case(h, "differs between %zu and %zu threads", threads[0], threads[t]);
+        for (size_t sample = 0; sample < (t ? 0 : 100); sample++) {
+            const size_t image = random_below(h, batch), token = random_below(h, n_tokens);
+            const size_t head = random_below(h, n_heads), j = random_below(h, head_dim);
+            const float *of_image = qkv + image * n_tokens * ld_qkv + head * head_dim;
+            double magnitude;
+            const double want =
+                attend(&a, of_image + token * ld_qkv, of_image + dim, of_image + 2 * dim, j, &magnitude);
+            /* 2: the largest value */
+            check_near(h, (double)out[(image * n_tokens + token) * ld_out + head * head_dim + j], want,
+                       2 * magnitude, token, j);
+        }
+        lutra_thread_pool_free(pool);
+    }
+    end_case(h);
+}
+
+void test_attention(harness *h)
+{
+    check_attention(h, 1, 1, 1, 1);
+    check_attention(h, 2, 3, 2, 5);
+    check_attention(h, 1, 197, 3, 64);
+    check_attention(h, 2, 50, 2, 80);
+    check_attention(h, 1, 256, 1, 16);
+    check_attention(h, 1, 257, 1, 24); /* one key in the second block */
+    check_attention(h, 1, 577, 2, 33);
+}
+
+static struct attention_bench {
+    const lutra_kernels *kernels;
+    lutra_thread_pool *pool;
+    lutra_attention attention;
+    void *scratch;
+    float *scores;
+} bench;
+
+static void call_softmax(void *argument)
+{
+    lutra_softmax running = {.max = -FLT_MAX};
+    (void)argument;
+    bench.kernels->softmax_f32(192, 0.125f, bench.scores, &running);
+}
+
+void bench_softmax_f32(harness *h)
+{
+    begin_case(h, "benchmark");
+    bench.kernels = h->kernels;
+    bench.scores = guarded(h, 192 * sizeof(float), 64);
+    memset(bench.scores, 0, 192 * sizeof(float));
+    printf("  %.2f G numbers/s\n", 192 / time_call(call_softmax, NULL) * 1e-9);
+    end_case(h);
+}
+
+static void call_attention(void *argument)
+{
+    (void)argument;
+    lutra_attention_f32(bench.kernels, bench.pool, &bench.attention, bench.scratch);
+}
+
+void bench_attention(harness *h)
+{
+    static const size_t shapes[][2] = {{197, 3}, {197, 12}, {577, 12}};
+    for (size_t i = 0; i < 3; i++)
+        for (size_t n_threads = 1; n_threads <= 2; n_threads++) {
+            const size_t n = shapes[i][0], heads = shapes[i][1], dim = heads * 64;
+            begin_case(h, "benchmark");
+            bench.kernels = h->kernels;
+            bench.pool = start_pool(n_threads);
+            bench.scratch = guarded(h, lutra_attention_f32_scratch(n, 64, n_threads), 64);
+            bench.attention = (lutra_attention){1,
+                                                n,
+                                                heads,
+                                                64,
+                                                guarded_floats(h, n * 3 * dim, ORDINARY),
+                                                3 * dim,
+                                                guarded(h, n * dim * 4, 64),
+                                                dim};
+            const double gmacs = 2.0 * (double)(n * n * dim) / time_call(call_attention, NULL) * 1e-9;
+            printf("  %zu tokens, %zu heads of 64, %zu thread%s: %.1f GMAC/s", n, heads, n_threads,
+                   n_threads > 1 ? "s" : "", gmacs);
+            if (h->peak_gmacs > 0)
+                printf(" (%.0f %%)", 100 * gmacs / h->peak_gmacs / (double)n_threads);
+            printf("\n");
+            lutra_thread_pool_free(bench.pool);
+            end_case(h);
+        }
+}

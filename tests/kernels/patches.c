@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "harness.h"
+
+void test_patch_row_f32(harness *h)
+{
+    for (size_t n = 1; n <= 70; n++) {
+        const size_t plane = n + random_below(h, 5);
+        const float scale[3] = {0.017f, 0.0175f, random_float(h, 0.0f, 1.0f)};
+        const float shift[3] = {-2.1f, 1.0f, random_float(h, -3.0f, 3.0f)};
+        begin_case(h, "%zu pixels", n);
+        const uint8_t *pixels = guarded(h, 3 * n, 1);
+        float *out = guarded_floats(h, 2 * plane + n, ORDINARY);
+        float *want = guarded_floats(h, 2 * plane + n, ORDINARY);
+        for (size_t i = 0; i < 2 * plane + n; i++)
+            want[i] = out[i]; /* between the planes nothing may change */
+        h->reference->patch_row_f32(n, pixels, scale, shift, want, plane);
+        h->kernels->patch_row_f32(n, pixels, scale, shift, out, plane);
+        for (size_t i = 0; i < 2 * plane + n; i++) /* a product and a sum, rounded once or twice */
+            check_near(h, (double)out[i], (double)want[i],
+                       0x1p-24 * (255.0 * (double)scale[i / plane % 3] + fabs((double)want[i])), i / plane,
+                       i % plane);
+        end_case(h);
+    }
+}
+
+static struct patches_bench {
+    const lutra_kernels *kernels;
+    lutra_thread_pool *pool;
+    lutra_patches patches;
+} bench;
+
+static void prepare(harness *h, size_t batch, size_t height, size_t width, size_t patch, size_t n_threads)
+{
+    bench.kernels = h->kernels;
+    bench.pool = start_pool(n_threads);
+    bench.patches = (lutra_patches){.batch = batch,
+                                    .height = height,
+                                    .width = width,
+                                    .patch = patch,
+                                    .pixels = guarded(h, batch * height * width * 3, 1),
+                                    .mean = {0.485f, 0.456f, 0.406f},
+                                    .std = {0.229f, 0.224f, 0.225f},
+                                    .out = guarded_floats(h, batch * height * width * 3, ORDINARY)};
+}
+
+void test_patches(harness *h)
+{
+    static const size_t shapes[][4] = {
+        {1, 8, 8, 8}, {2, 32, 48, 16}, {1, 28, 14, 14}, {3, 6, 9, 3}, {1, 64, 64, 32}};
+    for (size_t s = 0; s < 10; s++) {
+        const size_t *shape = shapes[s / 2];
+        begin_case(h, "batch %zu, %zu x %zu, patch %zu, %zu threads", shape[0], shape[1], shape[2], shape[3],
+                   1 + s % 2);
+        prepare(h, shape[0], shape[1], shape[2], shape[3], 1 + s % 2);
+        const lutra_patches *p = &bench.patches;
+        lutra_patches_f32(h->kernels, bench.pool, p);
+        const float *out = p->out;
+        for (size_t b = 0; b < p->batch; b++)
+            for (size_t top = 0; top < p->height; top += p->patch)
+                for (size_t left = 0; left < p->width; left += p->patch)
+                    for (size_t c = 0; c < 3; c++)
+                        for (size_t y = 0; y < p->patch; y++)
+                            for (size_t x = 0; x < p->patch; x++) {
+                                const uint8_t pixel =
+                                    p->pixels[((b * p->height + top + y) * p->width + left + x) * 3 + c];
+                                const double want =
+                                    ((double)pixel / 255 - (double)p->mean[c]) / (double)p->std[c];
+                                /* A few roundings of numbers below 1 / std = 4.5. */
+                                check_near(h, (double)*out++, want, 4 * 0x1p-24 * 4.5, y, x);
+                            }
+        lutra_thread_pool_free(bench.pool);
+        end_case(h);
+    }
+}
+
+static void call_row(void *argument)
+{
+    const lutra_patches *p = argument;
+    bench.kernels->patch_row_f32(16, p->pixels, p->mean, p->std, p->out, 256);
+}
+
+void bench_patch_row_f32(harness *h)
+{
+    begin_case(h, "benchmark");
+    prepare(h, 1, 16, 16, 16, 1);
+    printf("  16 pixels: %.2f G pixels/s\n", 16 / time_call(call_row, &bench.patches) * 1e-9);
+    lutra_thread_pool_free(bench.pool);
+    end_case(h);
+}
+
+static void call_patches(void *argument)
+{
+    lutra_patches_f32(bench.kernels, bench.pool, argument);
+}
+
+void bench_patches(harness *h)
+{
+    for (size_t n_threads = 1; n_threads <= 2; n_threads++) {
+        begin_case(h, "benchmark");
+        prepare(h, 1, 224, 224, 16, n_threads);
+        printf("  224 x 224, %zu thread%s: %.1f us\n", n_threads, n_threads > 1 ? "s" : "",
+               1e6 * time_call(call_patches, &bench.patches));
+        lutra_thread_pool_free(bench.pool);
+        end_case(h);
+    }
+}
