@@ -57,7 +57,8 @@ static void on_error(j_common_ptr jpeg)
     char message[JMSG_LENGTH_MAX];
     switch (jpeg->err->msg_code) {
     case JERR_OUT_OF_MEMORY:
-        d->status = lutra_fail_memory(d->error, 0, "a JPEG picture");
+        d->status = lutra_fail(d->error, LUTRA_ERROR_MEMORY, d->picture->name, LUTRA_NO_OFFSET,
+                               "not enough memory to decode it");
         longjmp(d->failed, 1);
     case JERR_BAD_PRECISION:
     case JERR_SOF_UNSUPPORTED:
@@ -68,7 +69,7 @@ static void on_error(j_common_ptr jpeg)
         longjmp(d->failed, 1);
     default:
         jpeg->err->format_message(jpeg, message);
-        fail_now(d, message);
+        fail_now(d, d->ended ? "the picture is cut short" : message);
     }
 }
 

@@ -42,7 +42,8 @@ static unsigned find_orientation(const uint8_t *data, size_t size)
 static lutra_status fail(const lutra_picture *picture, int code, lutra_error *error)
 {
     if (code == SPNG_EMEM)
-        return lutra_fail_memory(error, 0, "a PNG picture");
+        return lutra_fail(error, LUTRA_ERROR_MEMORY, picture->name, LUTRA_NO_OFFSET,
+                          "not enough memory to decode it");
     if (code == SPNG_IO_EOF || code == SPNG_EIDAT_TOO_SHORT || code == SPNG_EOF)
         return lutra_fail(error, LUTRA_ERROR_FORMAT, picture->name, picture->size,
                           "the picture is cut short");
@@ -89,7 +90,7 @@ lutra_status lutra_png_decode(lutra_picture *picture, lutra_error *error)
     struct spng_ihdr header;
     spng_ctx *png = spng_ctx_new(0);
     if (!png)
-        return lutra_fail_memory(error, 0, "a PNG decoder");
+        return fail(picture, SPNG_EMEM, error);
     lutra_status status = LUTRA_OK;
     int code = spng_set_png_buffer(png, picture->data, picture->size);
     if (!code)
