@@ -41,8 +41,9 @@ char *golden_shared(void)
     free(models);
     if (found)
         return shared;
-    print_message("# SKIPPED: no %s: the shared models and photos are not here (LUTRA_SHARED names their folder)\n",
-                  shared);
+    print_message(
+        "# SKIPPED: no %s: the shared models and photos are not here (LUTRA_SHARED names their folder)\n",
+        shared);
     free(shared);
     return NULL;
 }

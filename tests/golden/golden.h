@@ -13,8 +13,9 @@
 #include "format/safetensors.h"
 #include "lutra/lutra.h"
 
-/* The project's bound on the difference of logits and features from PyTorch's in f32 (docs: "Arithmetic"): rounding
- * differs with the order of sums; the goldens are made so that any real mistake moves them by five times as much. */
+/* The project's bound on the difference of logits and features from PyTorch's in f32 (docs: "Arithmetic"):
+ * rounding differs with the order of sums; the goldens are made so that any real mistake moves them by five
+ * times as much. */
 #define GOLDEN_TOLERANCE 1e-3
 
 /* Fails the test with the error's message unless `status` is LUTRA_OK. */
@@ -30,7 +31,8 @@ char *golden_join(const char *folder, const char *name);
 char **golden_names(const char *folder, size_t *n);
 void golden_names_free(char **names, size_t n);
 
-/* A tensor's numbers, after a check of its type; F32 copied (it may lie unaligned), U8 in place. NULL: none. */
+/* A tensor's numbers, after a check of its type; F32 copied (it may lie unaligned), U8 in place. NULL: none.
+ */
 float *golden_f32(const lutra_safetensors *file, const char *name, size_t *n);
 const uint8_t *golden_u8(const lutra_safetensors *file, const char *name, size_t *n);
 

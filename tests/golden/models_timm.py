@@ -87,7 +87,7 @@ def pictures(model, name, config):
         assert pixels.dtype == torch.uint8
         outputs = outputs_of(model, normalise(pixels[None], config["mean"], config["std"]))
         tensors[f"{path.name}.pixels"] = pixels
-        tensors[f"{path.name}.logits"] = outputs["logits"]
+        tensors.update({f"{path.name}.{key}": value for key, value in outputs.items()})
     save_golden(MODELS / name / "pictures.safetensors", tensors, made_by=made_by("timm", "pillow"))
 
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every golden model of tests/golden/models through the public API, on every level of kernels and on 1 and 2 threads:
- * outputs within the tolerance of the framework's own, and not one bit different between thread counts; labels;
- * pictures preprocessed to the very bytes. make_models.py says what the goldens are.
+ * Every golden model of tests/golden/models through the public API, on every level of kernels and on 1 and 2
+ * threads: outputs within the tolerance of the framework's own, and not one bit different between thread
+ * counts; labels; pictures preprocessed to the very bytes. make_models.py says what the goldens are.
  */
 #include "golden.h"
 
@@ -56,7 +56,8 @@ static void run(const lutra_model *model, size_t n_threads, const uint8_t *pixel
 }
 
 /* The outputs on every level and 1 and 2 threads against the golden ones; returns the largest difference. */
-static double check_outputs(const lutra_model *model, const uint8_t *pixels, size_t batch, const outputs *golden)
+static double check_outputs(const lutra_model *model, const uint8_t *pixels, size_t batch,
+                            const outputs *golden)
 {
     const char *levels[MAX_LEVELS];
     const size_t n_levels = golden_levels(levels, MAX_LEVELS);
@@ -161,8 +162,9 @@ static void check_picture(const lutra_model *model, const lutra_safetensors *fil
     golden_check(lutra_image_read(path, &info->preprocessing, pixels, &error), &error);
     for (size_t i = 0; i < n_pixels; i++)
         if (pixels[i] != wanted[i])
-            fail_msg("%s: row %zu, column %zu, channel %zu is %d, not %d", picture, i / 3 / info->preprocessing.width,
-                     i / 3 % info->preprocessing.width, i % 3, pixels[i], wanted[i]);
+            fail_msg("%s: row %zu, column %zu, channel %zu is %d, not %d", picture,
+                     i / 3 / info->preprocessing.width, i / 3 % info->preprocessing.width, i % 3, pixels[i],
+                     wanted[i]);
     check_outputs(model, pixels, 1, &golden);
     free(pixels);
     free(path);
