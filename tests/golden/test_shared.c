@@ -14,19 +14,19 @@
 
 enum { N_CLASSES = 1000, MAX_PHOTOS = 1000 };
 
-typedef struct photo {
+typedef struct shared_photo {
     char file[128];
     size_t label;
-} photo;
+} shared_photo;
 
 static json_t *golden_models;
 static char *shared;
-static photo photos[MAX_PHOTOS];
+static shared_photo photos[MAX_PHOTOS];
 static size_t n_photos;
 
 static int compare_photos(const void *a, const void *b)
 {
-    return strcmp(((const photo *)a)->file, ((const photo *)b)->file);
+    return strcmp(((const shared_photo *)a)->file, ((const shared_photo *)b)->file);
 }
 
 /* labels.tsv: file, class index, wnid, name; a line of headings. In the order of the files' names, as
@@ -39,7 +39,7 @@ static void read_labels(void)
     if (!file)
         fail_msg("cannot read %s", path);
     while (fgets(line, sizeof line, file)) {
-        photo *photo = &photos[n_photos];
+        shared_photo *photo = &photos[n_photos];
         if (sscanf(line, "%127[^\t]\t%zu\t", photo->file, &photo->label) != 2)
             continue;
         assert_true(++n_photos < MAX_PHOTOS);
@@ -61,8 +61,8 @@ static uint32_t crc32_of(const uint8_t *data, size_t n)
     return ~crc;
 }
 
-static double check_photo(const json_t *golden, const photo *photo, const uint8_t *pixels, size_t n_pixels,
-                          const float *logits)
+static double check_photo(const json_t *golden, const shared_photo *photo, const uint8_t *pixels,
+                          size_t n_pixels, const float *logits)
 {
     const json_t *values = json_object_get(golden, "logits");
     double worst = 0;
@@ -177,13 +177,10 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    static struct CMUnitTest tests[] = {
-        {.name = "deit_tiny_patch16_224",
-         .test_func = test_model,
-         .initial_state = (char[]){"deit_tiny_patch16_224"}},
-        {.name = "vit_tiny_patch16_224_augreg",
-         .test_func = test_model,
-         .initial_state = (char[]){"vit_tiny_patch16_224_augreg"}},
+    static char deit[] = "deit_tiny_patch16_224", vit[] = "vit_tiny_patch16_224_augreg";
+    const struct CMUnitTest tests[] = {
+        {.name = deit, .test_func = test_model, .initial_state = deit},
+        {.name = vit, .test_func = test_model, .initial_state = vit},
     };
     return cmocka_run_group_tests_name("shared models", tests, set_up, tear_down);
 }
