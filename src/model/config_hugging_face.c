@@ -31,6 +31,8 @@ static lutra_status read_arch(const json_t *config, const char *path, lutra_vit_
 {
     static const char *const types[] = {"vit", "deit", "dinov2", "dinov2_with_registers"};
     const char *type = json_string_value(json_object_get(config, "model_type"));
+    const char *class = json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
+    const bool is_classifier = class && strstr(class, "ForImageClassification");
     bool swiglu = false;
     lutra_status status;
     if (!is_one_of(type, types, 4))
@@ -45,7 +47,8 @@ static lutra_status read_arch(const json_t *config, const char *path, lutra_vit_
     snprintf(settings->arch, sizeof settings->arch, "%s", type);
     settings->arch_source = "config";
     settings->position_antialias = false;
-    settings->pool = LUTRA_POOL_TOKEN;
+    settings->pool =
+        is_classifier && strncmp(type, "dinov2", 6) == 0 ? LUTRA_POOL_TOKEN_AND_AVERAGE : LUTRA_POOL_TOKEN;
     /* The library's own defaults, of ViT-Base, for what the file leaves out. */
     settings->dim = 768;
     settings->depth = settings->n_heads = 12;

@@ -8,6 +8,10 @@
 static const char *const crop_modes[] = {
     [LUTRA_CROP_CENTER] = "center", [LUTRA_CROP_SQUASH] = "squash", [LUTRA_CROP_BORDER] = "border"};
 
+static const char *const pools[] = {[LUTRA_POOL_TOKEN] = "token",
+                                    [LUTRA_POOL_AVERAGE] = "average",
+                                    [LUTRA_POOL_TOKEN_AND_AVERAGE] = "token and average"};
+
 static lutra_status fail(lutra_error *error, const char *path, const char *what)
 {
     return lutra_fail(error, LUTRA_ERROR_FORMAT, path, 8, "lutra.config: %s", what);
@@ -19,10 +23,13 @@ static lutra_status read_model(const json_t *model, const char *path, lutra_vit_
     lutra_status status;
     const char *pool = json_string_value(json_object_get(model, "pool"));
     const char *activation = json_string_value(json_object_get(model, "activation"));
-    if (!pool || !activation || (strcmp(pool, "token") != 0 && strcmp(pool, "average") != 0) ||
+    size_t i = 0;
+    while (pool && i < 3 && strcmp(pool, pools[i]) != 0)
+        i++;
+    if (!pool || i == 3 || !activation ||
         (strcmp(activation, "gelu") != 0 && strcmp(activation, "gelu_tanh") != 0))
         return fail(error, path, "pool or activation is missing or unknown");
-    settings->pool = strcmp(pool, "token") == 0 ? LUTRA_POOL_TOKEN : LUTRA_POOL_AVERAGE;
+    settings->pool = (lutra_pool)i;
     settings->gelu_tanh = strcmp(activation, "gelu_tanh") == 0;
     if ((status = lutra_config_size(model, "heads", path, &settings->n_heads, error)) ||
         (status = lutra_config_number(model, "eps", path, &settings->eps, error)) ||
@@ -88,7 +95,7 @@ json_t *lutra_vit_settings_to_lutra(const lutra_vit_settings *settings)
         "{s:s, s:s, s:{s:I, s:f, s:s, s:s, s:[I, I], s:b}, s:{s:[I, I], s:f, s:s, s:i, s:[f, f, f], s:[f, f, "
         "f]}}",
         "family", "vit", "architecture", settings->arch, "model", "heads", (json_int_t)settings->n_heads,
-        "eps", settings->eps, "pool", settings->pool == LUTRA_POOL_TOKEN ? "token" : "average", "activation",
+        "eps", settings->eps, "pool", pools[settings->pool], "activation",
         settings->gelu_tanh ? "gelu_tanh" : "gelu", "image_size", (json_int_t)settings->native_height,
         (json_int_t)settings->native_width, "position_antialias", settings->position_antialias,
         "preprocessing", "size", (json_int_t)p->height, (json_int_t)p->width, "crop_pct", p->crop_pct,

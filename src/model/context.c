@@ -170,6 +170,13 @@ static void run_average(const struct run *run, const lutra_step *step)
     }
 }
 
+static void run_copy(const struct run *run, const lutra_step *step)
+{
+    for (size_t b = 0; b < run->batch; b++)
+        memcpy(at(run, &step->c) + b * step->c.stride, at(run, &step->a) + b * step->a.stride,
+               run->vit->dim * sizeof(float));
+}
+
 static void run_step(const struct run *run, const lutra_step *step)
 {
     switch (step->op) {
@@ -193,6 +200,9 @@ static void run_step(const struct run *run, const lutra_step *step)
         break;
     case LUTRA_OP_AVERAGE:
         run_average(run, step);
+        break;
+    case LUTRA_OP_COPY:
+        run_copy(run, step);
         break;
     }
 }
@@ -220,7 +230,7 @@ lutra_status lutra_context_run(lutra_context *context, const uint8_t *pixels, si
     if (logits)
         copy_rows(&run, &model->plan.logits, model->vit.n_classes, logits);
     if (features)
-        copy_rows(&run, &model->plan.features, model->vit.dim, features);
+        copy_rows(&run, &model->plan.features, model->vit.n_features, features);
     return LUTRA_OK;
 }
 

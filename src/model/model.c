@@ -75,7 +75,7 @@ static void fill_info(lutra_model *model)
         .arch_source = model->settings.arch_source,
         .family = "vit",
         .n_classes = vit->n_classes,
-        .n_features = vit->dim,
+        .n_features = vit->n_features,
         .input_bytes = vit->height * vit->width * 3,
         .dim = vit->dim,
         .depth = vit->depth,

@@ -16,6 +16,7 @@ typedef enum lutra_op {
     LUTRA_OP_ATTENTION,
     LUTRA_OP_MEAN,    /* of a picture's patch tokens */
     LUTRA_OP_AVERAGE, /* of two rows */
+    LUTRA_OP_COPY,    /* of one token */
 } lutra_op;
 
 /* Rows of floats in the arena. A picture's rows lie `ld` apart, pictures `stride` apart; `base` and `stride`

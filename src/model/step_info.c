@@ -6,7 +6,7 @@
 static const char *const op_names[] = {
     [LUTRA_OP_PATCHES] = "patches",       [LUTRA_OP_GEMM] = "gemm",           [LUTRA_OP_TOKENS] = "tokens",
     [LUTRA_OP_LAYER_NORM] = "layer_norm", [LUTRA_OP_ATTENTION] = "attention", [LUTRA_OP_MEAN] = "mean",
-    [LUTRA_OP_AVERAGE] = "average",
+    [LUTRA_OP_AVERAGE] = "average",       [LUTRA_OP_COPY] = "copy",
 };
 
 static uint64_t floats(uint64_t count)
@@ -64,6 +64,8 @@ void lutra_step_describe(const lutra_vit *vit, const lutra_step *step, lutra_ste
         break;
     case LUTRA_OP_MEAN:
         info->read_bytes = floats(vit->n_patches * dim);
+        break;
+    case LUTRA_OP_COPY:
         break;
     case LUTRA_OP_AVERAGE:
         info->n = step->c.ld;

@@ -78,7 +78,7 @@ static lutra_status check_against_settings(const lutra_binding *binding, const l
     if (settings->n_heads == 0 || vit->dim % settings->n_heads != 0)
         return fail(binding, error, LUTRA_ERROR_FORMAT, "%zu attention heads do not divide the dimension %zu",
                     settings->n_heads, vit->dim);
-    if (settings->pool == LUTRA_POOL_TOKEN && !vit->class_token)
+    if (settings->pool != LUTRA_POOL_AVERAGE && !vit->class_token)
         return fail(binding, error, LUTRA_ERROR_FORMAT,
                     "the class token is pooled, but the file has none%.0zu%.0zu", 0, 0);
     return LUTRA_OK;
@@ -281,7 +281,7 @@ static lutra_status bind_layers(lutra_binding *binding, lutra_vit *vit, lutra_er
                             error)))
         return status;
     if (vit->n_classes && (status = bind_linear(binding, LUTRA_HEAD_WEIGHT, LUTRA_HEAD_BIAS, 0,
-                                                vit->n_classes, dim, &vit->head, error)))
+                                                vit->n_classes, vit->n_features, &vit->head, error)))
         return status;
     if (vit->n_classes && lutra_binding_has(binding, LUTRA_HEAD_DIST_WEIGHT, 0) && vit->distilled)
         return bind_linear(binding, LUTRA_HEAD_DIST_WEIGHT, LUTRA_HEAD_DIST_BIAS, 0, vit->n_classes, dim,
@@ -299,6 +299,7 @@ lutra_status lutra_vit_bind(lutra_binding *binding, lutra_vit_settings *settings
         return status;
     vit->n_heads = settings->n_heads;
     vit->pool = settings->pool;
+    vit->n_features = settings->pool == LUTRA_POOL_TOKEN_AND_AVERAGE ? 2 * vit->dim : vit->dim;
     vit->gelu_tanh = settings->gelu_tanh;
     vit->eps = (float)settings->eps;
     if ((status = bind_tokens(binding, settings, image_size, vit, error)) ||

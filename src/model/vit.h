@@ -33,6 +33,7 @@ typedef struct lutra_vit {
     bool class_token, distilled;
     size_t n_registers;
     lutra_pool pool;
+    size_t n_features; /* what the head sees: dim, twice that where two pools follow each other */
     bool gelu_tanh;
     float eps;
     lutra_linear patch_embed; /* [dim][3 patch patch] */

@@ -151,7 +151,7 @@ static void plan_head(struct builder *builder)
     const lutra_operand features = builder->plan->features;
     lutra_operand x = builder->x;
     const bool average_tokens = vit->distilled && (vit->head_dist.weight || !vit->n_classes);
-    if (vit->norm.gamma && (vit->pool == LUTRA_POOL_AVERAGE || average_tokens)) {
+    if (vit->norm.gamma && (vit->pool != LUTRA_POOL_TOKEN || average_tokens)) {
         add_norm(builder, vit->n_tokens, vit->norm, x, builder->y, "norm", SIZE_MAX);
         x = builder->y;
     }
@@ -159,7 +159,11 @@ static void plan_head(struct builder *builder)
         plan_distilled_head(builder, x);
         return;
     }
-    if (vit->pool == LUTRA_POOL_AVERAGE) {
+    if (vit->pool == LUTRA_POOL_TOKEN_AND_AVERAGE) {
+        add(builder, LUTRA_OP_COPY, 1, x, features, "class token");
+        add(builder, LUTRA_OP_MEAN, 1, row(x, vit->n_prefix), column(features, vit->dim), "pool");
+        x = features;
+    } else if (vit->pool == LUTRA_POOL_AVERAGE) {
         add(builder, LUTRA_OP_MEAN, 1, row(x, vit->n_prefix), features, "pool");
         x = features;
     } else if (vit->norm.gamma) {
@@ -189,7 +193,7 @@ lutra_status lutra_vit_plan(lutra_binding *binding, const lutra_vit *vit, lutra_
     builder.x = reserve(plan, n, dim);
     builder.y = reserve(plan, n, dim);
     builder.wide = reserve(plan, 1, max(n * max(3 * dim, vit->mlp_dim), patches));
-    plan->features = reserve(plan, 1, dim);
+    plan->features = reserve(plan, 1, vit->n_features);
     plan->logits = reserve(plan, 1, vit->n_classes);
     builder.logits_dist = reserve(plan, 1, vit->head_dist.weight ? vit->n_classes : 0);
     plan_embedding(&builder);

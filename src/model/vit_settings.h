@@ -13,7 +13,11 @@
 
 #define LUTRA_ARCH_NAME_SIZE 128
 
-typedef enum lutra_pool { LUTRA_POOL_TOKEN, LUTRA_POOL_AVERAGE } lutra_pool;
+typedef enum lutra_pool {
+    LUTRA_POOL_TOKEN,             /* the class token */
+    LUTRA_POOL_AVERAGE,           /* of the patches' tokens */
+    LUTRA_POOL_TOKEN_AND_AVERAGE, /* both, one behind the other (DINOv2's classifiers) */
+} lutra_pool;
 
 typedef struct lutra_vit_settings {
     char arch[LUTRA_ARCH_NAME_SIZE]; /* "" or "vit" where it has no name */
