@@ -22,7 +22,7 @@ static const lutra_kernels levels[] = {
     {
 #include "kernels/level_table.inc"
     },
-#if defined(LUTRA_X86_LEVELS)
+#if defined(__x86_64__)
 #undef IN_avx2
 #define IN_avx2 TAKE
     {

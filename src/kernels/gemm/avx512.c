@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* 14 x 32: 28 sums, two weight vectors and the broadcast activation fill 31 of 32 registers. */
+#include "kernels/vector/avx512.h"
+
+#define TILE_ROWS 14
+#define TILE_PANELS 2
+#define BASE_ROWS 5
+#include "kernels/gemm/vector.h"
+
+#define ALL_ROWS(n_panels)                                                                                   \
+    ROWS(1, n_panels)                                                                                        \
+    ROWS(2, n_panels) ROWS(3, n_panels) ROWS(4, n_panels) ROWS(5, n_panels) ROWS(6, n_panels)                \
+        ROWS(7, n_panels) ROWS(8, n_panels) ROWS(9, n_panels) ROWS(10, n_panels) ROWS(11, n_panels)          \
+            ROWS(12, n_panels) ROWS(13, n_panels) ROWS(14, n_panels)
+
+void lutra_multiply_f32_avx512(size_t m, size_t k, const float *a, size_t lda, size_t n_panels,
+                               const float *panels, size_t panel_stride, float *c, size_t ldc)
+{
+    if (n_panels == 1)
+        switch (m) {
+            ALL_ROWS(1)
+        }
+    switch (m) {
+        ALL_ROWS(2)
+    }
+}
