@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PNG through libspng: row by row, or whole where it is interlaced. Transparency is dropped, not blended. */
+/*
+ * PNG through libspng: row by row, or whole where it is interlaced. Transparency is dropped, not blended.
+ * libspng gets to see the chunks that make pixels only: it would unpack and keep texts and colour profiles,
+ * and refuse a picture over a damaged one.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,9 +14,14 @@
 #include "image/picture.h"
 
 #define SIGNATURE_SIZE 8
+#define CHUNK_FRAME 12 /* length 4, type 4, checksum 4 */
+#define ANCILLARY 0x20 /* in the type's first byte: the pixels do not depend on it */
 
-/* Of text and colour profiles, which libspng unpacks although nobody looks at them here. */
-#define MAX_CHUNK_BYTES ((size_t)1 << 24)
+typedef struct chunk_reader {
+    const lutra_picture *picture;
+    size_t at;  /* of the next byte */
+    size_t end; /* of the chunk that `at` lies in */
+} chunk_reader;
 
 bool lutra_png_recognises(const uint8_t *data, size_t size)
 {
@@ -24,19 +33,54 @@ static uint32_t big_endian_32(const uint8_t *data)
     return (uint32_t)data[0] << 24 | (uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 | data[3];
 }
 
-/* eXIf may also follow the pixels, where libspng has not been yet when the first row comes. */
+/* The end of the chunk that begins at `at`, or `size` where the file ends before. */
+static size_t chunk_end(const uint8_t *data, size_t size, size_t at)
+{
+    if (size - at < CHUNK_FRAME)
+        return size;
+    size_t length = big_endian_32(data + at);
+    return length > size - at - CHUNK_FRAME ? size : at + CHUNK_FRAME + length;
+}
+
+/* eXIf may also follow the pixels, so it is looked for before them. */
 static unsigned find_orientation(const uint8_t *data, size_t size)
 {
-    size_t at = SIGNATURE_SIZE;
-    while (size - at >= 12) { /* length 4, type 4, content, checksum 4 */
-        size_t length = big_endian_32(data + at);
-        if (length > size - at - 12)
-            break;
-        if (memcmp(data + at + 4, "eXIf", 4) == 0)
-            return lutra_exif_orientation(data + at + 8, length);
-        at += 12 + length;
+    for (size_t at = SIGNATURE_SIZE, end; size - at >= CHUNK_FRAME; at = end) {
+        end = chunk_end(data, size, at);
+        if (memcmp(data + at + 4, "eXIf", 4) == 0 && end - at >= CHUNK_FRAME)
+            return lutra_exif_orientation(data + at + 8, end - at - CHUNK_FRAME);
     }
     return 1;
+}
+
+/* Steps over ancillary chunks; false at the end of the file. */
+static bool enter_chunk(chunk_reader *reader)
+{
+    const uint8_t *data = reader->picture->data;
+    size_t size = reader->picture->size;
+    for (reader->at = reader->end; size - reader->at >= CHUNK_FRAME; reader->at = reader->end) {
+        reader->end = chunk_end(data, size, reader->at);
+        if (!(data[reader->at + 4] & ANCILLARY))
+            return true;
+    }
+    return false;
+}
+
+static int read_critical(spng_ctx *png, void *user, void *target, size_t length)
+{
+    (void)png;
+    chunk_reader *reader = user;
+    uint8_t *out = target;
+    while (length > 0) {
+        if (reader->at == reader->end && !enter_chunk(reader))
+            return SPNG_IO_EOF;
+        size_t n = reader->end - reader->at < length ? reader->end - reader->at : length;
+        memcpy(out, reader->picture->data + reader->at, n);
+        reader->at += n;
+        out += n;
+        length -= n;
+    }
+    return 0;
 }
 
 static lutra_status fail(const lutra_picture *picture, int code, lutra_error *error)
@@ -88,13 +132,12 @@ static lutra_status decode_rows(lutra_picture *picture, spng_ctx *png, const str
 lutra_status lutra_png_decode(lutra_picture *picture, lutra_error *error)
 {
     struct spng_ihdr header;
+    chunk_reader reader = {.picture = picture, .end = SIGNATURE_SIZE};
     spng_ctx *png = spng_ctx_new(0);
     if (!png)
         return fail(picture, SPNG_EMEM, error);
     lutra_status status = LUTRA_OK;
-    int code = spng_set_png_buffer(png, picture->data, picture->size);
-    if (!code)
-        code = spng_set_chunk_limits(png, MAX_CHUNK_BYTES, MAX_CHUNK_BYTES);
+    int code = spng_set_png_stream(png, read_critical, &reader);
     if (!code)
         code = spng_get_ihdr(png, &header);
     if (code)

@@ -123,7 +123,7 @@ def jpeg_files():
     yield 'cmyk_without_adobe.jpg', inverted[:begin] + inverted[end:]
     # Stray bytes before a marker lose nothing and must not make the file unreadable.
     first = next(jpeg_segments(inverted))[1]
-    plain = jpeg(rgb)
+    plain = jpeg(rgb, exif=exif(6, prefix=b'Exif\0\0'))
     yield 'padded_markers.jpg', plain[:first] + b'\xff\xff\xff' + plain[first:]
     for orientation in range(1, 9):
         data = exif(orientation, big_endian=orientation % 2 == 0, entries_before=orientation % 3,
@@ -194,6 +194,8 @@ def png_files():
     yield 'palette_alpha.png', png(grey >> 4, 4, 3, before=[(b'PLTE', palette[:48]),
                                                            (b'tRNS', bytes(range(0, 160, 10)))])
     yield 'gamma.png', png(rgb, 8, 2, before=[(b'gAMA', struct.pack('>I', 100000))])
+    yield 'palette_short.png', png(grey >> 4, 8, 3, before=[(b'PLTE', palette[:30])])  # indices beyond it: black
+    yield 'ancillary_broken.png', png(rgb, 8, 2, before=[(b'eXIf', b''), (b'zTXt', b'k')])
     yield 'one_pixel.png', png(rgb[:1, :1], 8, 2)
     yield 'exif_before_6.png', png(rgb, 8, 2, before=[(b'eXIf', exif(6))])
     yield 'exif_after_8.png', png(rgb, 8, 2, after=[(b'eXIf', exif(8, big_endian=True))])
