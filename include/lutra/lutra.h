@@ -108,9 +108,9 @@ typedef enum lutra_pixel_order { LUTRA_RGB, LUTRA_BGR, LUTRA_RGBA } lutra_pixel_
 
 /* Decodes a JPEG, PNG or WebP file, converts it to RGB as Pillow's convert("RGB"), resizes it exactly as
  * Pillow's Image.resize and crops it: `pixels` [height][width][3], 8 bits, not yet normalised.
- * `path` "-" is standard input. Peak memory is bounded by the picture's width, not its area, for JPEG and
- * non-interlaced PNG. Errors: IO, FORMAT (not a picture, truncated), UNSUPPORTED (codec absent from this
- * build, or more than 2^28 pixels declared). */
+ * `path` "-" is standard input. Peak memory is bounded by the picture's sides, not its area, for baseline JPEG
+ * and non-interlaced PNG. Errors: IO, FORMAT (not a picture, damaged, cut short), UNSUPPORTED (codecs absent
+ * from this build, more than 2^28 pixels or 2^20 a side declared), ARGUMENT, MEMORY. */
 LUTRA_API lutra_status lutra_image_read(const char *path, const lutra_preprocessing *preprocessing,
                                         uint8_t *pixels, lutra_error *error);
 

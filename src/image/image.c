@@ -45,7 +45,7 @@ static lutra_status find_codec(const lutra_picture *picture, const lutra_codec *
                           "this build of Lutra reads no picture files");
     if (picture->size == 0)
         return lutra_fail(error, LUTRA_ERROR_FORMAT, picture->name, LUTRA_NO_OFFSET, "is empty");
-    for (*codec = codecs; (*codec)->name; (*codec)++)
+    for (*codec = codecs; (*codec)->recognises; (*codec)++)
         if ((*codec)->recognises(picture->data, picture->size))
             return LUTRA_OK;
     return lutra_fail(error, LUTRA_ERROR_FORMAT, picture->name, 0, "is not a JPEG, PNG or WebP picture");
