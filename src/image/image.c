@@ -38,16 +38,22 @@ lutra_status lutra_picture_allocate(uint64_t width, uint64_t height, uint8_t **r
     return *rows ? LUTRA_OK : lutra_fail_memory(error, n * 3, "a whole picture");
 }
 
-static lutra_status find_codec(const lutra_picture *picture, const lutra_codec **codec, lutra_error *error)
+static const lutra_codec *find_codec(const lutra_picture *picture)
+{
+    for (const lutra_codec *codec = codecs; codec->recognises; codec++)
+        if (codec->recognises(picture->data, picture->size))
+            return codec;
+    return NULL;
+}
+
+/* Why no codec was found. */
+static lutra_status fail_unrecognised(const lutra_picture *picture, lutra_error *error)
 {
     if (!codecs[0].name)
         return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, picture->name, LUTRA_NO_OFFSET,
                           "this build of Lutra reads no picture files");
     if (picture->size == 0)
         return lutra_fail(error, LUTRA_ERROR_FORMAT, picture->name, LUTRA_NO_OFFSET, "is empty");
-    for (*codec = codecs; (*codec)->recognises; (*codec)++)
-        if ((*codec)->recognises(picture->data, picture->size))
-            return LUTRA_OK;
     return lutra_fail(error, LUTRA_ERROR_FORMAT, picture->name, 0, "is not a JPEG, PNG or WebP picture");
 }
 
@@ -57,10 +63,8 @@ lutra_status lutra_image_read_memory(const void *data, size_t size, const char *
 {
     lutra_picture picture = {
         .name = name, .data = data, .size = size, .preprocessing = preprocessing, .pixels = pixels};
-    const lutra_codec *codec = NULL;
-    lutra_status status = find_codec(&picture, &codec, error);
-    if (!status)
-        status = codec->decode(&picture, error);
+    const lutra_codec *codec = find_codec(&picture);
+    lutra_status status = codec ? codec->decode(&picture, error) : fail_unrecognised(&picture, error);
     lutra_resizer_free(picture.resizer);
     return status;
 }
