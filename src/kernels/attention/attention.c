@@ -83,21 +83,29 @@ size_t lutra_attention_f32_scratch(size_t n_tokens, size_t head_dim, size_t n_th
     return lay_out(head_dim).end * sizeof(float) * n_threads;
 }
 
+/* `width` <= 16 columns of `v` [n][ld] become `panel` [n][16], filled up with 0. */
+static void copy_columns(const float *v, size_t ld, size_t n, size_t width, float *panel)
+{
+    if (width == LUTRA_PANEL) { /* a copy of known size is two instructions, no call */
+        for (size_t i = 0; i < n; i++)
+            memcpy(panel + i * LUTRA_PANEL, v + i * ld, LUTRA_PANEL * sizeof *panel);
+        return;
+    }
+    memset(panel, 0, n * LUTRA_PANEL * sizeof *panel);
+    for (size_t i = 0; i < n; i++)
+        memcpy(panel + i * LUTRA_PANEL, v + i * ld, width * sizeof *panel);
+}
+
 static void pack_keys_and_values(const lutra_kernels *kernels, const lutra_attention *a, const float *q,
                                  size_t n_keys, const struct workspace *w)
 {
-    const size_t dim = a->n_heads * a->head_dim;
+    const float *k = q + a->n_heads * a->head_dim, *v = k + a->n_heads * a->head_dim;
     for (size_t i = 0; i < n_keys; i += LUTRA_PANEL)
-        kernels->pack_panel_f32(q + dim + i * a->ld_qkv, LUTRA_F32, a->ld_qkv,
-                                smaller(LUTRA_PANEL, n_keys - i), a->head_dim, w->keys + i * a->head_dim);
-    for (size_t j = 0; j < a->head_dim; j += LUTRA_PANEL) {
-        const size_t width = smaller(LUTRA_PANEL, a->head_dim - j);
-        float *panel = w->values + j * KEY_BLOCK;
-        for (size_t i = 0; i < n_keys; i++) {
-            memset(panel + i * LUTRA_PANEL, 0, LUTRA_PANEL * sizeof(float));
-            memcpy(panel + i * LUTRA_PANEL, q + 2 * dim + i * a->ld_qkv + j, width * sizeof(float));
-        }
-    }
+        kernels->pack_panel_f32(k + i * a->ld_qkv, LUTRA_F32, a->ld_qkv, smaller(LUTRA_PANEL, n_keys - i),
+                                a->head_dim, w->keys + i * a->head_dim);
+    for (size_t j = 0; j < a->head_dim; j += LUTRA_PANEL)
+        copy_columns(v + j, a->ld_qkv, n_keys, smaller(LUTRA_PANEL, a->head_dim - j),
+                     w->values + j * KEY_BLOCK);
 }
 
 static void multiply_all(const lutra_kernels *kernels, size_t m, size_t k, const float *a, size_t lda,

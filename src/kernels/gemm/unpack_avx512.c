@@ -92,35 +92,24 @@ LUTRA_INLINE void unpack(const unsigned bits, const unsigned n_tiles, const unsi
     }
 }
 
+#define BITS(bits, n_tiles, n_vectors)                                                                       \
+    case bits:                                                                                               \
+        unpack(bits, n_tiles, n_vectors, n_groups, block, codebook, panel);                                  \
+        return;
+
 void lutra_unpack_panel_f32_avx512(const lutra_index_layout *layout, const uint8_t *block,
                                    const float *codebook, bool codebook_is_i8, float *panel)
 {
     const size_t n_groups = layout->k_padded / LUTRA_TILE_INPUTS / layout->group_tiles;
     (void)codebook_is_i8; /* bytes would have to be widened again: no faster for up to 64 entries */
     switch (layout->bits) {
-    case 1:
-        unpack(1, 8, 1, n_groups, block, codebook, panel);
-        return;
-    case 2:
-        unpack(2, 4, 1, n_groups, block, codebook, panel);
-        return;
-    case 3:
-        unpack(3, 8, 3, n_groups, block, codebook, panel);
-        return;
-    case 4:
-        unpack(4, 2, 1, n_groups, block, codebook, panel);
-        return;
-    case 5:
-        unpack(5, 8, 5, n_groups, block, codebook, panel);
-        return;
-    case 6:
-        unpack(6, 4, 3, n_groups, block, codebook, panel);
-        return;
-    case 7:
-        unpack(7, 8, 7, n_groups, block, codebook, panel);
-        return;
-    default:
-        unpack(8, 1, 1, n_groups, block, codebook, panel);
-        return;
+        BITS(1, 8, 1)
+        BITS(2, 4, 1)
+        BITS(3, 8, 3)
+        BITS(4, 2, 1)
+        BITS(5, 8, 5)
+        BITS(6, 4, 3)
+        BITS(7, 8, 7)
+        BITS(8, 1, 1)
     }
 }

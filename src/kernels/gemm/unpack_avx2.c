@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Half a vector of a tile holds 8 outputs in its double words, and in their bytes the indices of four inputs.
+ * With a codebook on the int8 grid a byte shuffle looks up 32 weights at once, 16 entries at a time, and the
+ * bytes are widened after; other codebooks are looked up as floats, 8 entries at a time.
+ */
+#include <immintrin.h>
+
+#include "kernels/table.h"
+#include "kernels/vector/unroll.h"
+
+#define HALF 32 /* bytes */
+
+LUTRA_INLINE __m256i shift_right(__m256i x, const int n)
+{
+    return n > 0 ? _mm256_srli_epi32(x, n) : n < 0 ? _mm256_slli_epi32(x, -n) : x;
+}
+
+/* Half of tile t of a group, each byte's index in its low bits, anything above. Tiles beyond the whole fields
+ * are put together from the spare top bits of several vectors. */
+LUTRA_INLINE __m256i indices_of_tile(const unsigned bits, const unsigned n_vectors, const __m256i *vectors,
+                                     const unsigned t)
+{
+    const unsigned fields = 8 / bits, spare = 8 - fields * bits;
+    if (t < fields * n_vectors)
+        return shift_right(vectors[t / fields], (int)(bits * (t % fields)));
+    const unsigned first = (t - fields * n_vectors) * bits; /* spare bit */
+    __m256i index = _mm256_setzero_si256();
+    LUTRA_UNROLL
+    for (unsigned v = 0; v < n_vectors; v++) {
+        const unsigned begin = v * spare > first ? v * spare : first;
+        if (begin >= (v + 1) * spare || begin >= first + bits)
+            continue;
+        const unsigned end = (v + 1) * spare < first + bits ? (v + 1) * spare : first + bits;
+        const int to = (int)(begin - first), from = (int)(fields * bits + begin - v * spare);
+        const __m256i mask = _mm256_set1_epi8((char)(((1 << (end - begin)) - 1) << to));
+        index = _mm256_or_si256(index, _mm256_and_si256(shift_right(vectors[v], from - to), mask));
+    }
+    return index;
+}
+
+/* ---- codebooks of bytes ---- */
+
+/* Entries of 2^bits for each byte, the index in its low bits. */
+LUTRA_INLINE __m256i look_bytes_up(const unsigned bits, const __m256i *table, __m256i index)
+{
+    const __m256i low = _mm256_and_si256(index, _mm256_set1_epi8((char)(bits < 4 ? (1 << bits) - 1 : 15)));
+    __m256i found[16];
+    const unsigned n_tables = bits <= 4 ? 1u : 1u << (bits - 4);
+    LUTRA_UNROLL
+    for (unsigned i = 0; i < n_tables; i++)
+        found[i] = _mm256_shuffle_epi8(table[i], low);
+    LUTRA_UNROLL
+    for (unsigned bit = 4; bit < bits; bit++) {
+        const __m256i top = _mm256_slli_epi16(index, (int)(7 - bit)); /* where blendv looks */
+        LUTRA_UNROLL
+        for (unsigned i = 0; i < 1u << (bits - bit - 1); i++)
+            found[i] = _mm256_blendv_epi8(found[2 * i], found[2 * i + 1], top);
+    }
+    return found[0];
+}
+
+LUTRA_INLINE void unpack_bytes(const unsigned bits, const unsigned n_tiles, const unsigned n_vectors,
+                               size_t n_groups, const uint8_t *block, const float *codebook, float *panel)
+{
+    __m256i table[16];
+    const unsigned n_tables = bits <= 4 ? 1u : 1u << (bits - 4);
+    for (unsigned i = 0; i < n_tables; i++) {
+        int8_t entries[16];
+        for (unsigned j = 0; j < 16; j++)
+            entries[j] = (int8_t)codebook[16 * i + j];
+        table[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i_u *)entries));
+    }
+    for (size_t group = 0; group < n_groups; group++) {
+        for (size_t half = 0; half < 2; half++) {
+            __m256i vectors[8];
+            LUTRA_UNROLL
+            for (unsigned v = 0; v < n_vectors; v++)
+                vectors[v] = _mm256_loadu_si256(
+                    (const __m256i_u *)(block + v * (size_t)LUTRA_TILE_LANES + half * HALF));
+            LUTRA_UNROLL
+            for (unsigned t = 0; t < n_tiles; t++) {
+                const __m256i bytes =
+                    look_bytes_up(bits, table, indices_of_tile(bits, n_vectors, vectors, t));
+                LUTRA_UNROLL
+                for (unsigned i = 0; i < LUTRA_TILE_INPUTS; i++) {
+                    const __m256i weights =
+                        _mm256_srai_epi32(_mm256_slli_epi32(bytes, (int)(24 - 8 * i)), 24);
+                    _mm256_storeu_ps(panel + (t * LUTRA_TILE_INPUTS + i) * LUTRA_PANEL + half * 8,
+                                     _mm256_cvtepi32_ps(weights));
+                }
+            }
+        }
+        block += n_vectors * (size_t)LUTRA_TILE_LANES;
+        panel += n_tiles * (size_t)LUTRA_TILE_INPUTS * LUTRA_PANEL;
+    }
+}
+
+/* ---- codebooks of floats ---- */
+
+/* Up to 64 entries lie in registers or the nearest cache; for more a gather takes fewer instructions. */
+#define MAX_PERMUTED_BITS 6
+
+LUTRA_INLINE __m256 look_floats_up(const unsigned bits, const __m256 *table, const float *codebook,
+                                   __m256i index)
+{
+    if (bits > MAX_PERMUTED_BITS)
+        return _mm256_i32gather_ps(codebook, _mm256_and_si256(index, _mm256_set1_epi32((1 << bits) - 1)), 4);
+    __m256 found[8];
+    const unsigned n_tables = bits <= 3 ? 1u : 1u << (bits - 3);
+    LUTRA_UNROLL
+    for (unsigned i = 0; i < n_tables; i++)
+        found[i] = _mm256_permutevar8x32_ps(table[i], index);
+    LUTRA_UNROLL
+    for (unsigned bit = 3; bit < bits; bit++) {
+        const __m256 top = _mm256_castsi256_ps(_mm256_slli_epi32(index, (int)(31 - bit)));
+        LUTRA_UNROLL
+        for (unsigned i = 0; i < 1u << (bits - bit - 1); i++)
+            found[i] = _mm256_blendv_ps(found[2 * i], found[2 * i + 1], top);
+    }
+    return found[0];
+}
+
+LUTRA_INLINE void unpack_floats(const unsigned bits, const unsigned n_tiles, const unsigned n_vectors,
+                                size_t n_groups, const uint8_t *block, const float *codebook, float *panel)
+{
+    __m256 table[8];
+    const unsigned n_entries = bits < 3 ? 8 : bits <= MAX_PERMUTED_BITS ? 1u << bits : 0;
+    for (unsigned i = 0; i < n_entries / 8; i++) {
+        float entries[8];
+        for (unsigned j = 0; j < 8; j++)
+            entries[j] = codebook[(8 * i + j) & ((1u << bits) - 1)];
+        table[i] = _mm256_loadu_ps(entries);
+    }
+    for (size_t group = 0; group < n_groups; group++) {
+        for (size_t half = 0; half < 2; half++) {
+            __m256i vectors[8];
+            LUTRA_UNROLL
+            for (unsigned v = 0; v < n_vectors; v++)
+                vectors[v] = _mm256_loadu_si256(
+                    (const __m256i_u *)(block + v * (size_t)LUTRA_TILE_LANES + half * HALF));
+            LUTRA_UNROLL
+            for (unsigned t = 0; t < n_tiles; t++) {
+                const __m256i index = indices_of_tile(bits, n_vectors, vectors, t);
+                LUTRA_UNROLL
+                for (unsigned i = 0; i < LUTRA_TILE_INPUTS; i++)
+                    _mm256_storeu_ps(panel + (t * LUTRA_TILE_INPUTS + i) * LUTRA_PANEL + half * 8,
+                                     look_floats_up(bits, table, codebook, shift_right(index, (int)(8 * i))));
+            }
+        }
+        block += n_vectors * (size_t)LUTRA_TILE_LANES;
+        panel += n_tiles * (size_t)LUTRA_TILE_INPUTS * LUTRA_PANEL;
+    }
+}
+
+#define BITS(bits, n_tiles, n_vectors)                                                                       \
+    case bits:                                                                                               \
+        if (codebook_is_i8)                                                                                  \
+            unpack_bytes(bits, n_tiles, n_vectors, n_groups, block, codebook, panel);                        \
+        else                                                                                                 \
+            unpack_floats(bits, n_tiles, n_vectors, n_groups, block, codebook, panel);                       \
+        return;
+
+void lutra_unpack_panel_f32_avx2(const lutra_index_layout *layout, const uint8_t *block,
+                                 const float *codebook, bool codebook_is_i8, float *panel)
+{
+    const size_t n_groups = layout->k_padded / LUTRA_TILE_INPUTS / layout->group_tiles;
+    switch (layout->bits) {
+        BITS(1, 8, 1)
+        BITS(2, 4, 1)
+        BITS(3, 8, 3)
+        BITS(4, 2, 1)
+        BITS(5, 8, 5)
+        BITS(6, 4, 3)
+        BITS(7, 8, 7)
+        BITS(8, 1, 1)
+    }
+}
