@@ -2,9 +2,9 @@
 /*
  * Clusters one matrix: codebook, indices and scales that minimise the squared error.
  *
- * Scope row: rows are divided by a scale (their root mean square), one codebook is fitted over all of them with
- * each value weighted by its row's scale squared, and each scale is refitted by least squares given the indices.
- * Scopes tensor and model: one codebook over plain values, scale 1 (or the grid's step, see below).
+ * Scope row: rows are divided by a scale (their root mean square), one codebook is fitted over all of them
+ * with each value weighted by its row's scale squared, and each scale is refitted by least squares given the
+ * indices. Scopes tensor and model: one codebook over plain values, scale 1 (or the grid's step, see below).
  */
 #ifndef LUTRA_CLUSTER_CLUSTER_H
 #define LUTRA_CLUSTER_CLUSTER_H
@@ -20,8 +20,8 @@ typedef struct lutra_row_source {
 
 typedef struct lutra_codebook {
     size_t n_clusters;
-    bool is_i8;          /* entries are integers in -127..127, in units of the scale */
-    float entries[256];  /* ascending; beyond n_clusters 0 */
+    bool is_i8;            /* entries are integers in -127..127, in units of the scale */
+    float entries[256];    /* ascending; beyond n_clusters 0 */
     double optimality_gap; /* upper bound on objective / optimum - 1, before rounding to the grid */
 } lutra_codebook;
 
