@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "compress/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "format/clustered.h"
+
+#define PIECE_BYTES ((size_t)4 << 20)
+
+lutra_status lutra_job_advance(lutra_job *job, const char *what, uint64_t bytes, lutra_error *error)
+{
+    job->done += bytes;
+    if (job->progress && !job->progress(job->user, what, job->done, job->total))
+        return lutra_fail(error, LUTRA_ERROR_CANCELLED, NULL, LUTRA_NO_OFFSET, "cancelled");
+    return LUTRA_OK;
+}
+
+lutra_status lutra_job_copy(lutra_job *job, lutra_writer *writer, size_t slot, const lutra_tensor *tensor,
+                            lutra_error *error)
+{
+    lutra_status status = LUTRA_OK;
+    for (size_t at = 0; at < tensor->bytes && status == LUTRA_OK; at += PIECE_BYTES) {
+        const size_t left = tensor->bytes - at, bytes = left < PIECE_BYTES ? left : PIECE_BYTES;
+        status = lutra_writer_write(writer, slot, at, tensor->data + at, bytes, error);
+        if (status == LUTRA_OK)
+            status = lutra_job_advance(job, tensor->name, bytes, error);
+    }
+    return status;
+}
+
+static bool add_name(json_t *names, const char *name, const char *suffix)
+{
+    const size_t n = strlen(name), n_suffix = strlen(suffix);
+    char *text = malloc(n + n_suffix + 1);
+    if (!text)
+        return false;
+    memcpy(text, name, n);
+    memcpy(text + n, suffix, n_suffix + 1);
+    const bool added = json_object_set_new(names, text, json_true()) == 0;
+    free(text);
+    return added;
+}
+
+json_t *lutra_matrix_tensor_names(const lutra_model *model)
+{
+    json_t *names = json_object();
+    bool complete = names && add_name(names, LUTRA_MODEL_CODEBOOK, "");
+    for (size_t i = 0; i < lutra_model_n_matrices(model) && complete; i++) {
+        const lutra_named_matrix *matrix = lutra_model_matrix(model, i);
+        if (matrix->n_clusters == 0)
+            complete = add_name(names, matrix->name, "");
+        else
+            complete = add_name(names, matrix->name, ".indices") &&
+                       add_name(names, matrix->name, ".codebook") && add_name(names, matrix->name, ".scale");
+    }
+    if (!complete) {
+        json_decref(names);
+        return NULL;
+    }
+    return names;
+}
+
+lutra_status lutra_begin_dense(lutra_writer *writer, const char *description, lutra_error *error)
+{
+    /* "format" tells the readers of PyTorch that its conventions hold. */
+    static const char *const keys[] = {"format", "lutra.version", "lutra.config"};
+    json_t *config = json_loads(description, 0, NULL);
+    char *text = NULL;
+    if (config && json_object_set_new(config, "tensors", json_object()) == 0)
+        text = json_dumps(config, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    const char *const values[] = {"pt", LUTRA_FORMAT_VERSION, text};
+    lutra_status status = text ? lutra_writer_begin(writer, keys, values, 3, error)
+                               : lutra_fail_memory(error, 0, "the output's description");
+    free(text);
+    json_decref(config);
+    return status;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the jobs of this folder share: progress that can cancel, and tensors that pass through as they are. */
+#ifndef LUTRA_COMPRESS_JOB_H
+#define LUTRA_COMPRESS_JOB_H
+
+#include <jansson.h>
+
+#include "format/safetensors.h"
+#include "format/safetensors_writer.h"
+#include "model/model.h"
+
+typedef struct lutra_job {
+    lutra_progress progress; /* may be NULL */
+    void *user;
+    uint64_t done, total;
+} lutra_job;
+
+/* `bytes` more are done, of `what`; LUTRA_ERROR_CANCELLED where the callback says so. */
+lutra_status lutra_job_advance(lutra_job *job, const char *what, uint64_t bytes, lutra_error *error);
+
+/* Writes a tensor's bytes in pieces, advancing the job. */
+lutra_status lutra_job_copy(lutra_job *job, lutra_writer *writer, size_t slot, const lutra_tensor *tensor,
+                            lutra_error *error);
+
+/* The names of the tensors in the file that belong to the model's matrices, dense or clustered, as keys.
+ * NULL: out of memory. */
+json_t *lutra_matrix_tensor_names(const lutra_model *model);
+
+/* The metadata of a model without clustered matrices, which tells its architecture, preprocessing and labels:
+ * `description` as lutra_model_describe returns it. Begins the writer. */
+lutra_status lutra_begin_dense(lutra_writer *writer, const char *description, lutra_error *error);
+
+#endif
