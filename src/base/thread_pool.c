@@ -20,14 +20,16 @@
 struct lutra_thread_pool {
     pthread_mutex_t mutex;
     pthread_cond_t work_came, work_done;
-    /* A job is published by increasing `generation`; each worker takes part in each job once. */
-    atomic_uint generation;
-    atomic_size_t next_task;
-    atomic_size_t n_busy; /* workers that have not finished the current job */
+    /* The number of the job << 32 | how many of its tasks nobody has taken yet. Who lowers the count has
+     * taken a task, and until it is finished the job's fields below stay; nobody else may read them. So a job
+     * ends with its last task: a worker that the system has put aside, or that sleeps still, holds nobody up.
+     */
+    _Atomic(uint64_t) ticket;
+    atomic_size_t n_unfinished; /* tasks */
     size_t n_tasks;
     lutra_task *task;
     void *job;
-    bool stopping; /* guarded by the generation, as the job is */
+    atomic_bool stopping;
     size_t n_threads, n_started;
     struct worker {
         lutra_thread_pool *pool;
@@ -36,51 +38,67 @@ struct lutra_thread_pool {
     } workers[LUTRA_MAX_THREADS]; /* [0] is the caller and has no thread */
 };
 
-static void take_tasks(lutra_thread_pool *pool, size_t worker)
+static uint32_t job_of(uint64_t ticket)
 {
-    size_t task;
-    while ((task = atomic_fetch_add_explicit(&pool->next_task, 1, memory_order_relaxed)) < pool->n_tasks)
-        pool->task(pool->job, task, worker);
+    return (uint32_t)(ticket >> 32);
 }
 
-static unsigned wait_for_generation_after(lutra_thread_pool *pool, unsigned seen)
+static uint32_t tasks_left(uint64_t ticket)
 {
+    return (uint32_t)ticket;
+}
+
+static void take_tasks(lutra_thread_pool *pool, size_t worker)
+{
+    uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
+    while (tasks_left(ticket) > 0) {
+        if (!atomic_compare_exchange_weak_explicit(&pool->ticket, &ticket, ticket - 1, memory_order_acquire,
+                                                   memory_order_acquire))
+            continue; /* with the ticket as it is now */
+        pool->task(pool->job, pool->n_tasks - tasks_left(ticket), worker);
+        if (atomic_fetch_sub_explicit(&pool->n_unfinished, 1, memory_order_acq_rel) == 1 && worker != 0) {
+            pthread_mutex_lock(&pool->mutex);
+            pthread_cond_signal(&pool->work_done);
+            pthread_mutex_unlock(&pool->mutex);
+        }
+        ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
+    }
+}
+
+static uint32_t wait_for_job_after(lutra_thread_pool *pool, uint32_t seen)
+{
+    uint32_t job = seen;
     for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
-        unsigned generation = atomic_load_explicit(&pool->generation, memory_order_acquire);
-        if (generation != seen)
-            return generation;
+        job = job_of(atomic_load_explicit(&pool->ticket, memory_order_acquire));
+        if (job != seen)
+            return job;
         pause_cpu();
     }
     pthread_mutex_lock(&pool->mutex);
-    while (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen)
+    while ((job = job_of(atomic_load_explicit(&pool->ticket, memory_order_acquire))) == seen)
         pthread_cond_wait(&pool->work_came, &pool->mutex);
-    unsigned generation = atomic_load_explicit(&pool->generation, memory_order_acquire);
     pthread_mutex_unlock(&pool->mutex);
-    return generation;
+    return job;
 }
 
 static void *work(void *argument)
 {
     struct worker *worker = argument;
     lutra_thread_pool *pool = worker->pool;
-    unsigned seen = 0;
+    uint32_t seen = 0;
     for (;;) {
-        seen = wait_for_generation_after(pool, seen);
-        if (pool->stopping)
+        seen = wait_for_job_after(pool, seen);
+        if (atomic_load_explicit(&pool->stopping, memory_order_acquire))
             return NULL;
         take_tasks(pool, worker->index);
-        if (atomic_fetch_sub_explicit(&pool->n_busy, 1, memory_order_acq_rel) == 1) {
-            pthread_mutex_lock(&pool->mutex);
-            pthread_cond_signal(&pool->work_done);
-            pthread_mutex_unlock(&pool->mutex);
-        }
     }
 }
 
-static void publish(lutra_thread_pool *pool)
+static void publish(lutra_thread_pool *pool, size_t n_tasks)
 {
     pthread_mutex_lock(&pool->mutex);
-    atomic_fetch_add_explicit(&pool->generation, 1, memory_order_release);
+    const uint32_t last = job_of(atomic_load_explicit(&pool->ticket, memory_order_relaxed));
+    atomic_store_explicit(&pool->ticket, (uint64_t)(last + 1) << 32 | n_tasks, memory_order_release);
     pthread_cond_broadcast(&pool->work_came);
     pthread_mutex_unlock(&pool->mutex);
 }
@@ -95,17 +113,16 @@ void lutra_thread_pool_run(lutra_thread_pool *pool, size_t n_tasks, lutra_task *
     pool->task = task;
     pool->job = job;
     pool->n_tasks = n_tasks;
-    atomic_store_explicit(&pool->next_task, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->n_busy, pool->n_threads - 1, memory_order_relaxed);
-    publish(pool);
+    atomic_store_explicit(&pool->n_unfinished, n_tasks, memory_order_relaxed);
+    publish(pool, n_tasks);
     take_tasks(pool, 0);
     for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
-        if (atomic_load_explicit(&pool->n_busy, memory_order_acquire) == 0)
+        if (atomic_load_explicit(&pool->n_unfinished, memory_order_acquire) == 0)
             return;
         pause_cpu();
     }
     pthread_mutex_lock(&pool->mutex);
-    while (atomic_load_explicit(&pool->n_busy, memory_order_acquire) != 0)
+    while (atomic_load_explicit(&pool->n_unfinished, memory_order_acquire) != 0)
         pthread_cond_wait(&pool->work_done, &pool->mutex);
     pthread_mutex_unlock(&pool->mutex);
 }
@@ -114,8 +131,8 @@ void lutra_thread_pool_free(lutra_thread_pool *pool)
 {
     if (!pool)
         return;
-    pool->stopping = true;
-    publish(pool);
+    atomic_store_explicit(&pool->stopping, true, memory_order_release);
+    publish(pool, 0);
     for (size_t i = 1; i <= pool->n_started; i++)
         pthread_join(pool->workers[i].thread, NULL);
     pthread_cond_destroy(&pool->work_done);

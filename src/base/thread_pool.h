@@ -21,7 +21,7 @@ lutra_status lutra_thread_pool_create(size_t n_threads, lutra_thread_pool **pool
 void lutra_thread_pool_free(lutra_thread_pool *pool); /* NULL is fine */
 size_t lutra_thread_pool_size(const lutra_thread_pool *pool);
 
-/* Not to be called from within a task, nor from two threads at once. */
+/* `n_tasks` < 2^32. Not to be called from within a task, nor from two threads at once. */
 void lutra_thread_pool_run(lutra_thread_pool *pool, size_t n_tasks, lutra_task *task, void *job);
 
 #endif

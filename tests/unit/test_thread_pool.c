@@ -16,7 +16,7 @@
 #include "base/thread_pool.h"
 
 /* The linker's --wrap sends pthread_create here: threads beyond `threads_allowed` cannot be created. */
-static size_t threads_allowed = SIZE_MAX;
+static atomic_size_t threads_allowed = SIZE_MAX;
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                           void *argument);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
@@ -24,9 +24,9 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                           void *argument)
 {
-    if (threads_allowed == 0)
+    if (atomic_load(&threads_allowed) == 0)
         return EAGAIN;
-    threads_allowed--;
+    atomic_fetch_sub(&threads_allowed, 1);
     return __real_pthread_create(thread, attributes, run, argument);
 }
 
@@ -130,6 +130,69 @@ static void a_job_sees_the_one_before(void **state)
     assert_int_equal(chain_of_jobs(5), (UINT64_C(1) << 50) - 1);
 }
 
+typedef struct sum_job {
+    uint64_t results[64];
+} sum_job;
+
+/* The tasks' lengths differ a hundredfold, and the longest come last. */
+static void sum_unequally(void *argument, size_t task, size_t worker)
+{
+    (void)worker;
+    sum_job *job = argument;
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < 100 + 150 * (uint64_t)task; i++)
+        sum = sum * 6364136223846793005u + i;
+    job->results[task] = sum;
+}
+
+static void unequal_tasks_give_the_same_on_any_number_of_threads(void **state)
+{
+    (void)state;
+    sum_job alone = {{0}};
+    for (size_t i = 0; i < 64; i++)
+        sum_unequally(&alone, i, 0);
+    for (size_t n_threads = 1; n_threads <= LUTRA_MAX_THREADS; n_threads += 7) {
+        lutra_thread_pool *pool;
+        assert_int_equal(lutra_thread_pool_create(n_threads, &pool, NULL), LUTRA_OK);
+        for (size_t round = 0; round < 20; round++) {
+            sum_job job = {{0}};
+            lutra_thread_pool_run(pool, 64, sum_unequally, &job);
+            assert_memory_equal(&job, &alone, sizeof job);
+        }
+        lutra_thread_pool_free(pool);
+    }
+}
+
+/* A caller with a pool of its own, as a second context in another thread is. */
+static void *run_own_pool(void *argument)
+{
+    bool *all_right = argument;
+    lutra_thread_pool *pool;
+    sum_job alone = {{0}};
+    for (size_t i = 0; i < 64; i++)
+        sum_unequally(&alone, i, 0);
+    *all_right = lutra_thread_pool_create(3, &pool, NULL) == LUTRA_OK;
+    for (size_t round = 0; round < 200 && *all_right; round++) {
+        sum_job job = {{0}};
+        lutra_thread_pool_run(pool, 1 + round % 64, sum_unequally, &job);
+        *all_right = memcmp(&job, &alone, (1 + round % 64) * sizeof *job.results) == 0;
+    }
+    lutra_thread_pool_free(pool);
+    return NULL;
+}
+
+static void two_pools_work_at_once(void **state)
+{
+    (void)state;
+    bool all_right[2];
+    pthread_t other;
+    assert_int_equal(pthread_create(&other, NULL, run_own_pool, &all_right[1]), 0);
+    run_own_pool(&all_right[0]);
+    assert_int_equal(pthread_join(other, NULL), 0);
+    assert_true(all_right[0]);
+    assert_true(all_right[1]);
+}
+
 static void numbers_out_of_range_are_refused(void **state)
 {
     (void)state;
@@ -149,9 +212,9 @@ static void threads_that_cannot_start_are_an_error(void **state)
     for (size_t allowed = 0; allowed < 4; allowed++) {
         lutra_error error;
         lutra_thread_pool *pool = NULL;
-        threads_allowed = allowed;
+        atomic_store(&threads_allowed, allowed);
         lutra_status status = lutra_thread_pool_create(5, &pool, &error);
-        threads_allowed = SIZE_MAX;
+        atomic_store(&threads_allowed, SIZE_MAX);
         assert_int_equal(status, LUTRA_ERROR_MEMORY);
         assert_null(pool);
         assert_non_null(strstr(error.message, "cannot start thread"));
@@ -170,6 +233,8 @@ int main(void)
         cmocka_unit_test(every_task_runs_once),
         cmocka_unit_test(many_jobs_follow_each_other),
         cmocka_unit_test(a_job_sees_the_one_before),
+        cmocka_unit_test(unequal_tasks_give_the_same_on_any_number_of_threads),
+        cmocka_unit_test(two_pools_work_at_once),
         cmocka_unit_test(numbers_out_of_range_are_refused),
         cmocka_unit_test(threads_that_cannot_start_are_an_error),
         cmocka_unit_test(freeing_nothing_is_fine),
