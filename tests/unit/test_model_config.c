@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Configurations and options that are wrong, or that Lutra does not run: refused by file and key; and which
+ * of the configuration, the option, the file's name and the shapes decides. */
+#include "model_fixture.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lutra/lutra.h"
+
+/* A golden model with its configuration, and no golden files beside it. */
+static char *folder_of(const char *golden, const char *changes)
+{
+    char *folder = fixture_folder();
+    fixture_write_model(folder, golden, NULL);
+    if (changes)
+        fixture_write_config(folder, golden, changes);
+    return folder;
+}
+
+struct bad_config {
+    const char *changes; /* to config.json */
+    lutra_status status;
+    const char *message; /* a part of it, beside the file's name */
+};
+
+static void check_configs(const char *golden, const struct bad_config *configs, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        lutra_error error;
+        char *folder = folder_of(golden, configs[i].changes);
+        expect_refusal(folder, NULL, configs[i].status, &error, configs[i].message, folder, NULL);
+        fixture_remove(folder);
+    }
+}
+
+static void timm_configurations_that_lie_are_refused(void **state)
+{
+    static const struct bad_config configs[] = {
+        {"{\"architecture\":\"resnet50\"}", LUTRA_ERROR_UNSUPPORTED, "unknown architecture \"resnet50\""},
+        {"{\"architecture\":\"vit_base_patch16_clip_quickgelu_224\"}", LUTRA_ERROR_UNSUPPORTED,
+         "unknown architecture"},
+        {"{\"architecture\":null}", LUTRA_ERROR_UNSUPPORTED, "neither timm's"},
+        {"{\"architecture\":7}", LUTRA_ERROR_UNSUPPORTED, "neither timm's"},
+        {"{\"model_args\":null}", LUTRA_ERROR_FORMAT, "vit_tiny_patch16_224"},
+        {"{\"model_args\":{\"num_heads\":3}}", LUTRA_ERROR_FORMAT, "3 attention heads"},
+        {"{\"model_args\":{\"num_heads\":0}}", LUTRA_ERROR_FORMAT, "\"num_heads\""},
+        {"{\"model_args\":{\"num_heads\":-2}}", LUTRA_ERROR_FORMAT, "\"num_heads\""},
+        {"{\"model_args\":{\"num_heads\":\"2\"}}", LUTRA_ERROR_FORMAT, "\"num_heads\""},
+        {"{\"model_args\":{\"depth\":3}}", LUTRA_ERROR_FORMAT, "depth of 3"},
+        {"{\"model_args\":{\"embed_dim\":24}}", LUTRA_ERROR_FORMAT, "dimension of 24"},
+        {"{\"model_args\":{\"patch_size\":8}}", LUTRA_ERROR_FORMAT, "patch size of 8"},
+        {"{\"model_args\":{\"mlp_ratio\":3}}", LUTRA_ERROR_FORMAT, "MLP dimension of 60"},
+        {"{\"model_args\":{\"mlp_ratio\":1e300}}", LUTRA_ERROR_FORMAT, "\"mlp_ratio\""},
+        {"{\"model_args\":{\"img_size\":[16,16,16]}}", LUTRA_ERROR_FORMAT, "\"img_size\""},
+        {"{\"model_args\":{\"img_size\":15}}", LUTRA_ERROR_ARGUMENT, "15"},
+        {"{\"model_args\":{\"global_pool\":\"map\"}}", LUTRA_ERROR_UNSUPPORTED, "\"global_pool\" is \"map\""},
+        {"{\"model_args\":{\"global_pool\":\"avg\"},\"global_pool\":\"max\"}", LUTRA_ERROR_UNSUPPORTED,
+         "\"max\""},
+        {"{\"model_args\":{\"act_layer\":\"quick_gelu\"}}", LUTRA_ERROR_UNSUPPORTED,
+         "\"act_layer\" is \"quick_gelu\""},
+        {"{\"model_args\":{\"norm_layer\":\"rmsnorm\"}}", LUTRA_ERROR_UNSUPPORTED, "\"norm_layer\""},
+        {"{\"model_args\":{\"mlp_layer\":\"glu\"}}", LUTRA_ERROR_UNSUPPORTED, "\"mlp_layer\""},
+        {"{\"model_args\":{\"pool_include_prefix\":true}}", LUTRA_ERROR_UNSUPPORTED,
+         "\"pool_include_prefix\""},
+        {"{\"pretrained_cfg\":{\"mean\":[0.5,0.5]}}", LUTRA_ERROR_FORMAT, "\"mean\""},
+        {"{\"pretrained_cfg\":{\"mean\":[0.5,0.5,\"0.5\"]}}", LUTRA_ERROR_FORMAT, "\"mean\""},
+        {"{\"pretrained_cfg\":{\"std\":[0.5,0,0.5]}}", LUTRA_ERROR_FORMAT, "\"std\""},
+        {"{\"pretrained_cfg\":{\"std\":[0.5,0.5,1e-320]}}", LUTRA_ERROR_FORMAT, "\"std\""},
+        {"{\"pretrained_cfg\":{\"crop_pct\":0}}", LUTRA_ERROR_FORMAT, "\"crop_pct\""},
+        {"{\"pretrained_cfg\":{\"crop_pct\":1.5}}", LUTRA_ERROR_FORMAT, "\"crop_pct\""},
+        {"{\"pretrained_cfg\":{\"crop_mode\":\"random\"}}", LUTRA_ERROR_UNSUPPORTED,
+         "\"crop_mode\" is \"random\""},
+        {"{\"pretrained_cfg\":{\"interpolation\":\"sinc\"}}", LUTRA_ERROR_UNSUPPORTED,
+         "\"interpolation\" is \"sinc\""},
+        {"{\"pretrained_cfg\":{\"input_size\":[1,16,16]}}", LUTRA_ERROR_UNSUPPORTED, "\"input_size\""},
+        {"{\"pretrained_cfg\":{\"input_size\":[3,0,16]}}", LUTRA_ERROR_FORMAT, "\"input_size\""},
+        {"{\"label_names\":[\"a\",\"b\"]}", LUTRA_ERROR_FORMAT,
+         "2 labels do not match the model's 7 classes"},
+    };
+    (void)state;
+    check_configs("timm-token", configs, sizeof configs / sizeof *configs);
+}
+
+static void hugging_face_configurations_that_lie_are_refused(void **state)
+{
+    static const struct bad_config configs[] = {
+        {"{\"model_type\":\"swin\"}", LUTRA_ERROR_UNSUPPORTED, "\"model_type\" is \"swin\""},
+        {"{\"model_type\":null}", LUTRA_ERROR_UNSUPPORTED, "neither timm's"},
+        {"{\"hidden_act\":\"relu\"}", LUTRA_ERROR_UNSUPPORTED, "\"hidden_act\" is \"relu\""},
+        {"{\"hidden_act\":\"quick_gelu\"}", LUTRA_ERROR_UNSUPPORTED, "\"hidden_act\" is \"quick_gelu\""},
+        {"{\"use_swiglu_ffn\":true}", LUTRA_ERROR_UNSUPPORTED, "\"use_swiglu_ffn\""},
+        {"{\"num_attention_heads\":5}", LUTRA_ERROR_FORMAT, "5 attention heads"},
+        {"{\"num_attention_heads\":2.5}", LUTRA_ERROR_FORMAT, "\"num_attention_heads\""},
+        {"{\"hidden_size\":32}", LUTRA_ERROR_FORMAT, "dimension of 32"},
+        {"{\"num_hidden_layers\":1}", LUTRA_ERROR_FORMAT, "depth of 1"},
+        {"{\"intermediate_size\":64}", LUTRA_ERROR_FORMAT, "MLP dimension of 64"},
+        {"{\"layer_norm_eps\":-1e-6}", LUTRA_ERROR_FORMAT, "\"layer_norm_eps\""},
+        {"{\"layer_norm_eps\":\"1e-6\"}", LUTRA_ERROR_FORMAT, "\"layer_norm_eps\""},
+        {"{\"id2label\":{\"0\":\"a\"}}", LUTRA_ERROR_FORMAT, "labels"},
+    };
+    (void)state;
+    check_configs("hf-vit-eps-1e-5", configs, sizeof configs / sizeof *configs);
+}
+
+static void preprocessors_that_lie_are_refused(void **state)
+{
+    static const struct bad_config files[] = {
+        {"{\"size\":0}", LUTRA_ERROR_FORMAT, "\"size\""},
+        {"{\"size\":{\"height\":16}}", LUTRA_ERROR_UNSUPPORTED, "\"size\""},
+        {"{\"size\":{\"longest_edge\":16}}", LUTRA_ERROR_UNSUPPORTED, "\"size\""},
+        {"{\"size\":{\"shortest_edge\":16}}", LUTRA_ERROR_UNSUPPORTED, "\"size\""},
+        {"{\"size\":16,\"do_resize\":false}", LUTRA_ERROR_UNSUPPORTED, "\"do_resize\""},
+        {"{\"size\":16,\"resample\":6}", LUTRA_ERROR_FORMAT, "\"resample\""},
+        {"{\"size\":16,\"resample\":-1}", LUTRA_ERROR_FORMAT, "\"resample\""},
+        {"{\"size\":16,\"resample\":\"bicubic\"}", LUTRA_ERROR_FORMAT, "\"resample\""},
+        {"{\"size\":16,\"image_mean\":0.5}", LUTRA_ERROR_FORMAT, "\"image_mean\""},
+        {"{\"size\":16,\"image_std\":[0,0,0]}", LUTRA_ERROR_FORMAT, "\"image_std\""},
+        {"{\"size\":16,\"rescale_factor\":0}", LUTRA_ERROR_FORMAT, "\"rescale_factor\""},
+        {"{\"size\":16,\"do_normalize\":\"yes\"}", LUTRA_ERROR_FORMAT, "\"do_normalize\""},
+        {"{\"size\":16,", LUTRA_ERROR_FORMAT, "invalid JSON"},
+        {"[]", LUTRA_ERROR_FORMAT, "JSON object"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        lutra_error error;
+        char *folder = folder_of("hf-vit-eps-1e-5", "{}");
+        fixture_write_text(folder, "preprocessor_config.json", files[i].changes);
+        expect_refusal(folder, NULL, files[i].status, &error, files[i].message, "preprocessor_config.json",
+                       NULL);
+        fixture_remove(folder);
+    }
+}
+
+static void json_errors_name_the_byte(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *message;
+        uint64_t offset;
+    } files[] = {
+        {"", "config.json", 0},
+        {"{\"architecture\": ", "invalid JSON", 17},
+        {"{\"a\": 1, \"a\": 2}", "duplicate", 13},
+        {"{\"a\": nan}", "invalid JSON", 9},
+        {"[1]", "JSON object", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        lutra_error error;
+        char *folder = folder_of("timm-token", NULL);
+        fixture_write_text(folder, "config.json", files[i].text);
+        expect_refusal(folder, NULL, LUTRA_ERROR_FORMAT, &error, files[i].message, "config.json", "byte ",
+                       NULL);
+        assert_in_range(error.offset, files[i].offset > 2 ? files[i].offset - 2 : 0, files[i].offset + 2);
+        fixture_remove(folder);
+    }
+}
+
+static void options_out_of_range_are_refused(void **state)
+{
+    static const struct {
+        lutra_model_options options;
+        lutra_status status;
+        const char *message;
+    } cases[] = {
+        {{.arch = "vit_tny_patch16_224"},
+         LUTRA_ERROR_UNSUPPORTED,
+         "the nearest known are vit_tiny_patch16_224"},
+        {{.arch = ""}, LUTRA_ERROR_UNSUPPORTED, "unknown architecture"},
+        {{.arch = "deit_tiny_patch16_224"},
+         LUTRA_ERROR_FORMAT,
+         "deit_tiny_patch16_224 (named by its option)"},
+        {{.image_size = 17}, LUTRA_ERROR_ARGUMENT, "multiple of the patch size 4"},
+        {{.image_size = 16384}, LUTRA_ERROR_ARGUMENT, "at most 8192"},
+        {{.image_size = SIZE_MAX}, LUTRA_ERROR_ARGUMENT, "at most 8192"},
+        {{.crop_pct = 1.1}, LUTRA_ERROR_ARGUMENT, "crop_pct"},
+        {{.crop_pct = -0.5}, LUTRA_ERROR_ARGUMENT, "crop_pct"},
+        {{.crop_pct = NAN}, LUTRA_ERROR_ARGUMENT, "crop_pct"},
+        {{.labels = "/nonexistent/labels.txt"}, LUTRA_ERROR_IO, "/nonexistent/labels.txt"},
+    };
+    char *folder = folder_of("timm-token", "{}");
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lutra_error error;
+        expect_refusal(folder, &cases[i].options, cases[i].status, &error, cases[i].message, NULL);
+    }
+    fixture_remove(folder);
+}
+
+static void labels_must_match_the_classes(void **state)
+{
+    static const struct {
+        const char *text;
+        lutra_status status;
+        const char *message; /* or the last label's name */
+    } files[] = {
+        {"a\nb\nc\nd\ne\nf\ng\n", LUTRA_OK, "g"},
+        {"a\r\nb\r\nc\r\nd\r\ne\r\nf\r\ng with spaces", LUTRA_OK, "g with spaces"},
+        {"index\twnid\tname\n6\tn6\tg\n0\tn0\ta\n", LUTRA_OK, "g"},
+        {"a\nb\n", LUTRA_ERROR_ARGUMENT, "2 labels do not match the model's 7 classes"},
+        {"a\nb\nc\nd\ne\nf\ng\nh\n", LUTRA_ERROR_ARGUMENT, "8 labels"},
+        {"0\ta\nx\tb\n", LUTRA_ERROR_FORMAT, "\"x\" is not a class index"},
+        {"0\ta\n99999999999999999999\tb\n", LUTRA_ERROR_FORMAT, "out of range"},
+        {"0\ta\n-1\tb\n", LUTRA_ERROR_FORMAT, ""},
+        {"a\nb\nc\nd\ne\nf\n\xff\xfe\n", LUTRA_ERROR_FORMAT, "UTF-8"},
+    };
+    char *folder = folder_of("timm-token", "{}"), *labels = fixture_path(folder, "labels.txt");
+    const lutra_model_options options = {.labels = labels};
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        lutra_model *model;
+        lutra_error error;
+        fixture_write_text(folder, "labels.txt", files[i].text);
+        if (files[i].status) {
+            expect_refusal(folder, &options, files[i].status, &error, files[i].message, "labels.txt", NULL);
+            continue;
+        }
+        if (lutra_model_open(folder, &options, &model, &error))
+            fail_msg("%s", error.message);
+        assert_string_equal(lutra_model_label(model, 0), "a");
+        assert_string_equal(lutra_model_label(model, 6), files[i].message);
+        assert_null(lutra_model_label(model, 7));
+        lutra_model_close(model);
+    }
+    free(labels);
+    fixture_remove(folder);
+}
+
+/* ---- who decides ------------------------------------------------------------------------------- */
+
+static void without_a_configuration_the_message_helps(void **state)
+{
+    lutra_error error;
+    lutra_model *model;
+    size_t size;
+    char *folder = folder_of("timm-token", NULL), *path = fixture_path(folder, "model.safetensors");
+    uint8_t *bytes = fixture_read(path, &size);
+    (void)state;
+    expect_refusal(folder, NULL, LUTRA_ERROR_ARGUMENT, &error, "dimension 20, depth 2, patch 4", "--arch",
+                   "config.json", NULL);
+    expect_refusal(path, NULL, LUTRA_ERROR_ARGUMENT, &error, "--arch", NULL);
+    assert_int_equal(lutra_model_open_memory(bytes, size, NULL, &model, &error), LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "--arch"));
+    assert_int_equal(lutra_model_open_memory(NULL, size, NULL, &model, &error), LUTRA_ERROR_ARGUMENT);
+    free(bytes);
+    free(path);
+    fixture_remove(folder);
+}
+
+static void the_configuration_beside_a_file_counts(void **state)
+{
+    lutra_error error;
+    lutra_model *model;
+    char *folder = folder_of("timm-token", "{}"), *path = fixture_path(folder, "model.safetensors");
+    (void)state;
+    if (lutra_model_open(path, NULL, &model, &error))
+        fail_msg("%s", error.message);
+    assert_string_equal(lutra_model_get_info(model)->arch_source, "config");
+    assert_int_equal(lutra_model_get_info(model)->n_heads, 2);
+    lutra_model_close(model);
+    free(path);
+    fixture_remove(folder);
+}
+
+/* A base model that was saved with the labels of the classifier it came from. */
+static void labels_of_a_model_without_head_are_ignored(void **state)
+{
+    lutra_error error;
+    lutra_model *model;
+    char *folder = folder_of("hf-vit-no-head", "{\"id2label\":{\"0\":\"a\",\"1\":\"b\"}}");
+    (void)state;
+    fixture_write_text(folder, "preprocessor_config.json", "{\"size\":16}");
+    if (lutra_model_open(folder, NULL, &model, &error))
+        fail_msg("%s", error.message);
+    assert_int_equal(lutra_model_get_info(model)->n_classes, 0);
+    assert_null(lutra_model_label(model, 0));
+    lutra_model_close(model);
+    fixture_remove(folder);
+}
+
+/* Without preprocessor_config.json a Hugging Face model takes pictures of its own size, not of a default one.
+ */
+static void a_missing_preprocessor_leaves_the_models_size(void **state)
+{
+    lutra_error error;
+    lutra_model *model;
+    char *folder = folder_of("hf-vit", "{}");
+    (void)state;
+    if (lutra_model_open(folder, NULL, &model, &error))
+        fail_msg("%s", error.message);
+    const lutra_preprocessing *p = &lutra_model_get_info(model)->preprocessing;
+    assert_int_equal(p->height, 16);
+    assert_int_equal(p->width, 16);
+    assert_int_equal(p->resize_height, 16);
+    assert_int_equal(p->resize_width, 16);
+    lutra_model_close(model);
+    fixture_remove(folder);
+}
+
+static void runs_with_wrong_arguments_are_refused(void **state)
+{
+    static uint8_t pixels[2 * 24 * 24 * 3];
+    static float outputs[2 * 64];
+    lutra_error error;
+    lutra_model *model;
+    lutra_context *context;
+    char *folder = folder_of("timm-dinov2", "{}");
+    (void)state;
+    assert_int_equal(lutra_model_open(folder, NULL, &model, &error), LUTRA_OK);
+    const lutra_context_options too_many = {.n_threads = LUTRA_MAX_THREADS + 1};
+    assert_int_equal(lutra_context_create(model, &too_many, &context, &error), LUTRA_ERROR_ARGUMENT);
+    assert_null(context);
+    const lutra_context_options too_large = {.max_batch = SIZE_MAX};
+    assert_int_equal(lutra_context_create(model, &too_large, &context, &error), LUTRA_ERROR_ARGUMENT);
+    setenv("LUTRA_ISA", "nonsense", 1);
+    assert_int_equal(lutra_context_create(model, NULL, &context, &error), LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "nonsense"));
+    assert_non_null(strstr(error.message, "reference"));
+    unsetenv("LUTRA_ISA");
+
+    assert_int_equal(lutra_context_create(model, NULL, &context, &error), LUTRA_OK);
+    assert_int_equal(lutra_context_run(context, pixels, 0, NULL, outputs, &error), LUTRA_ERROR_ARGUMENT);
+    assert_int_equal(lutra_context_run(context, pixels, 2, NULL, outputs, &error), LUTRA_ERROR_ARGUMENT);
+    assert_int_equal(lutra_context_run(context, NULL, 1, NULL, outputs, &error), LUTRA_ERROR_ARGUMENT);
+    assert_int_equal(lutra_context_run(context, pixels, 1, outputs, NULL, &error), LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "no head"));
+    assert_int_equal(lutra_context_run(context, pixels, 1, NULL, outputs, &error), LUTRA_OK);
+    assert_int_equal(lutra_context_run(context, pixels, 1, NULL, NULL, NULL), LUTRA_OK);
+    lutra_context_free(context);
+    lutra_model_close(model);
+    fixture_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(timm_configurations_that_lie_are_refused),
+        cmocka_unit_test(hugging_face_configurations_that_lie_are_refused),
+        cmocka_unit_test(preprocessors_that_lie_are_refused),
+        cmocka_unit_test(json_errors_name_the_byte),
+        cmocka_unit_test(options_out_of_range_are_refused),
+        cmocka_unit_test(labels_must_match_the_classes),
+        cmocka_unit_test(without_a_configuration_the_message_helps),
+        cmocka_unit_test(the_configuration_beside_a_file_counts),
+        cmocka_unit_test(labels_of_a_model_without_head_are_ignored),
+        cmocka_unit_test(a_missing_preprocessor_leaves_the_models_size),
+        cmocka_unit_test(runs_with_wrong_arguments_are_refused),
+    };
+    return cmocka_run_group_tests_name("configurations that are wrong", tests, NULL, NULL);
+}
