@@ -116,6 +116,8 @@ void lutra_vit_settings_from_arch(const lutra_vit_arch *arch, lutra_vit_settings
     settings->depth = arch->depth;
     settings->mlp_dim = 4 * arch->dim;
     settings->patch = arch->patch;
+    settings->says_registers = true;
+    settings->n_registers = arch->n_registers;
     settings->preprocessing.crop_pct = arch->crop_pct;
     if (arch->half_normalisation) {
         set_rgb(settings->preprocessing.mean, 0.5f, 0.5f, 0.5f);

@@ -96,6 +96,13 @@ static lutra_status fail_found(const struct found *found, lutra_error *error, lu
                       problem);
 }
 
+static lutra_status fail_size(const struct found *found, size_t n, size_t k, lutra_error *error)
+{
+    char problem[96];
+    snprintf(problem, sizeof problem, "must have %zu outputs and %zu inputs", n, k);
+    return fail_found(found, error, LUTRA_ERROR_FORMAT, problem);
+}
+
 /* ---- the dialect ------------------------------------------------------------------------------- */
 
 lutra_status lutra_binding_init(const lutra_safetensors *file, const lutra_clustered *clustered,
@@ -298,8 +305,7 @@ lutra_status lutra_binding_matrix(lutra_binding *binding, lutra_role role, size_
     for (size_t i = 1; i < rank; i++)
         elements *= named->shape[i]; /* cannot overflow: checked when the file was read */
     if (rank < 2 || named->shape[0] != n || elements != k)
-        return lutra_fail(error, LUTRA_ERROR_FORMAT, lutra_safetensors_path(binding->file), LUTRA_NO_OFFSET,
-                          "tensor \"%.200s\" must have %zu outputs and %zu inputs", found_name(&found), n, k);
+        return fail_size(&found, n, k, error);
     if (k > LUTRA_MAX_INPUTS)
         return fail_found(&found, error, LUTRA_ERROR_UNSUPPORTED, "has more than 32768 inputs");
     named->name = found_name(&found);

@@ -55,12 +55,16 @@ static lutra_status read_arch(const json_t *config, const char *path, lutra_vit_
     settings->patch = strncmp(type, "dinov2", 6) == 0 ? 14 : 16;
     settings->native_height = settings->native_width = 224;
     settings->mlp_dim = 0;
+    settings->says_registers = true;
+    settings->n_registers = strcmp(type, "dinov2_with_registers") == 0 ? 4 : 0;
     settings->eps = strncmp(type, "dinov2", 6) == 0 ? 1e-6 : 1e-12;
     if ((status = lutra_config_size(config, "hidden_size", path, &settings->dim, error)) ||
         (status = lutra_config_size(config, "num_hidden_layers", path, &settings->depth, error)) ||
         (status = lutra_config_size(config, "num_attention_heads", path, &settings->n_heads, error)) ||
         (status = lutra_config_size(config, "intermediate_size", path, &settings->mlp_dim, error)) ||
         (status = lutra_config_size(config, "patch_size", path, &settings->patch, error)) ||
+        (settings->n_registers &&
+         (status = lutra_config_size(config, "num_register_tokens", path, &settings->n_registers, error))) ||
         (status = lutra_config_extent(config, "image_size", path, &settings->native_height,
                                       &settings->native_width, error)) ||
         (status = lutra_config_number(config, "layer_norm_eps", path, &settings->eps, error)))
@@ -91,15 +95,18 @@ typedef struct picture_size {
     size_t shortest_edge; /* 0: not said */
 } picture_size;
 
-/* 224, {"height": 224, "width": 224} or {"shortest_edge": 256}. */
+/* 224 (of both sides, but of the shortest edge for some processors), {"height": 224, "width": 224} or
+ * {"shortest_edge": 256}. */
 static lutra_status read_size(const json_t *preprocessor, const char *key, const char *path,
-                              picture_size *size, lutra_error *error)
+                              bool plain_is_shortest_edge, picture_size *size, lutra_error *error)
 {
     const json_t *member = json_object_get(preprocessor, key);
     lutra_status status;
     *size = (picture_size){0};
     if (!member || json_is_null(member))
         return LUTRA_OK;
+    if (json_is_integer(member) && plain_is_shortest_edge)
+        return lutra_config_size(preprocessor, key, path, &size->shortest_edge, error);
     if (!json_is_object(member))
         return lutra_config_extent(preprocessor, key, path, &size->height, &size->width, error);
     if ((status = lutra_config_size(member, "height", path, &size->height, error)) ||
@@ -122,15 +129,15 @@ static lutra_status read_resize(const json_t *preprocessor, const char *path, bo
     lutra_status status;
     if ((status = lutra_config_flag(preprocessor, "do_center_crop", path, &crops, error)) ||
         (status = lutra_config_flag(preprocessor, "do_resize", path, &resizes, error)) ||
-        (status = read_size(preprocessor, "size", path, &size, error)) ||
-        (status = read_size(preprocessor, "crop_size", path, &crop, error)))
+        (status = read_size(preprocessor, "size", path, is_bit, &size, error)) ||
+        (status = read_size(preprocessor, "crop_size", path, false, &crop, error)))
         return status;
     if (!resizes)
         return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, path, LUTRA_NO_OFFSET,
                           "\"do_resize\" is false, but pictures come in any size");
     if (!size.height && !size.shortest_edge) /* the processor's own default */
         size = is_deit  ? (picture_size){256, 256, 0}
-               : is_bit ? (picture_size){0, 0, is_dinov2 ? 256 : 224}
+               : is_bit ? (picture_size){0, 0, 224}
                         : (picture_size){224, 224, 0};
     if (!crop.height)
         crop = (picture_size){224, 224, 0};
@@ -162,7 +169,7 @@ static lutra_status read_normalisation(const json_t *preprocessor, const char *p
         (status = lutra_config_flag(preprocessor, "do_rescale", path, &rescales, error)) ||
         (status = lutra_config_number(preprocessor, "rescale_factor", path, &factor, error)) ||
         (status = lutra_config_rgb(preprocessor, "image_mean", path, result->mean, error)) ||
-        (status = lutra_config_rgb(preprocessor, "image_std", path, result->std, error)))
+        (status = lutra_config_rgb_divisor(preprocessor, "image_std", path, result->std, error)))
         return status;
     if (!normalises) {
         set_rgb(result->mean, 0);
@@ -177,18 +184,34 @@ static lutra_status read_normalisation(const json_t *preprocessor, const char *p
     return LUTRA_OK;
 }
 
-static lutra_status read_preprocessing(const json_t *preprocessor, const json_t *config, const char *path,
-                                       lutra_preprocessing *result, lutra_error *error)
+/* Nothing says how pictures become the input: they get the model's own size. */
+static void resize_to_native(const lutra_vit_settings *settings, bool keep_aspect,
+                             lutra_preprocessing *result)
 {
+    const bool square = settings->native_height == settings->native_width;
+    result->height = result->resize_height = settings->native_height;
+    result->width = settings->native_width;
+    result->resize_width = keep_aspect && square ? 0 : settings->native_width;
+    result->crop_mode = keep_aspect && square ? LUTRA_CROP_CENTER : LUTRA_CROP_SQUASH;
+    result->crop_pct = 1.0;
+}
+
+static lutra_status read_preprocessing(const json_t *preprocessor, const json_t *config, const char *path,
+                                       lutra_vit_settings *settings, lutra_error *error)
+{
+    lutra_preprocessing *result = &settings->preprocessing;
     const char *type = json_string_value(json_object_get(config, "model_type"));
     const bool is_deit = strcmp(type, "deit") == 0, is_dinov2 = strncmp(type, "dinov2", 6) == 0;
     const json_t *resample = json_object_get(preprocessor, "resample");
-    lutra_status status = read_resize(preprocessor, path, is_deit, is_dinov2, result, error);
-    if (status)
+    lutra_status status = LUTRA_OK;
+    if (!preprocessor)
+        resize_to_native(settings, is_deit || is_dinov2, result);
+    else if ((status = read_resize(preprocessor, path, is_deit, is_dinov2, result, error)))
         return status;
     result->resample = is_deit || is_dinov2 ? LUTRA_BICUBIC : LUTRA_BILINEAR;
-    if (json_is_integer(resample)) {
-        if (json_integer_value(resample) < 0 || json_integer_value(resample) > 5)
+    if (resample && !json_is_null(resample)) {
+        if (!json_is_integer(resample) || json_integer_value(resample) < 0 ||
+            json_integer_value(resample) > 5)
             return lutra_fail(error, LUTRA_ERROR_FORMAT, path, LUTRA_NO_OFFSET,
                               "\"resample\" must be one of Pillow's codes, 0 to 5");
         result->resample = (int)json_integer_value(resample);
@@ -200,13 +223,14 @@ static lutra_status read_preprocessing(const json_t *preprocessor, const json_t 
     return read_normalisation(preprocessor, path, result, error);
 }
 
-lutra_status lutra_vit_settings_from_hugging_face(const json_t *config, const json_t *preprocessor,
-                                                  const char *path, bool keep_arch,
-                                                  lutra_vit_settings *settings, lutra_error *error)
+lutra_status lutra_vit_settings_from_hugging_face(const json_t *config, const char *path,
+                                                  const json_t *preprocessor, const char *preprocessor_path,
+                                                  bool keep_arch, lutra_vit_settings *settings,
+                                                  lutra_error *error)
 {
     lutra_status status;
     if (!keep_arch && (status = read_arch(config, path, settings, error)))
         return status;
     read_labels(config, settings);
-    return read_preprocessing(preprocessor, config, path, &settings->preprocessing, error);
+    return read_preprocessing(preprocessor, config, preprocessor_path, settings, error);
 }

@@ -57,12 +57,12 @@ static lutra_status read_preprocessing(const json_t *json, const char *path, lut
         return fail(error, path, "crop_mode or resample is missing or unknown");
     result->resample = (int)json_integer_value(resample);
     if ((status = lutra_config_extent(json, "size", path, &result->height, &result->width, error)) ||
-        (status = lutra_config_number(json, "crop_pct", path, &result->crop_pct, error)) ||
+        (status = lutra_config_part(json, "crop_pct", path, &result->crop_pct, error)) ||
         (status = lutra_config_size(json, "resize_height", path, &result->resize_height, error)) ||
         (status = lutra_config_size(json, "resize_width", path, &result->resize_width, error)) ||
         (status = lutra_config_rgb(json, "mean", path, result->mean, error)))
         return status;
-    return lutra_config_rgb(json, "std", path, result->std, error);
+    return lutra_config_rgb_divisor(json, "std", path, result->std, error);
 }
 
 lutra_status lutra_vit_settings_from_lutra(const json_t *config, const char *path,

@@ -75,6 +75,29 @@ lutra_status lutra_config_rgb(const json_t *object, const char *key, const char 
     return LUTRA_OK;
 }
 
+lutra_status lutra_config_rgb_divisor(const json_t *object, const char *key, const char *path, float *value,
+                                      lutra_error *error)
+{
+    lutra_status status = lutra_config_rgb(object, key, path, value, error);
+    for (size_t i = 0; i < 3 && status == LUTRA_OK; i++)
+        if (value[i] < 1e-6f)
+            status = fail(error, path, key, "three numbers above 0");
+    return status;
+}
+
+lutra_status lutra_config_part(const json_t *object, const char *key, const char *path, double *value,
+                               lutra_error *error)
+{
+    double part = *value;
+    lutra_status status = lutra_config_number(object, key, path, &part, error);
+    if (status)
+        return status;
+    if (present(object, key) && part > 1)
+        return fail(error, path, key, "a number above 0 and not above 1");
+    *value = part;
+    return LUTRA_OK;
+}
+
 lutra_status lutra_config_extent(const json_t *object, const char *key, const char *path, size_t *height,
                                  size_t *width, lutra_error *error)
 {

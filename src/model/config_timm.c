@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "format/json.h"
 #include "model/vit_settings.h"
 
 static lutra_status fail_value(lutra_error *error, const char *path, const char *key, const char *value)
@@ -12,16 +13,17 @@ static lutra_status fail_value(lutra_error *error, const char *path, const char 
 }
 
 /* The architecture's name, without the tag of its weights ("vit_small_patch16_224.augreg_in1k"). */
-static lutra_status read_arch(const json_t *config, const json_t *arguments, const char *path,
-                              lutra_vit_settings *settings, lutra_error *error)
+static lutra_status read_arch(const json_t *config, const char *path, lutra_vit_settings *settings,
+                              lutra_error *error)
 {
     const char *name = json_string_value(json_object_get(config, "architecture"));
     const size_t length = strcspn(name, ".");
     const lutra_vit_arch *arch = lutra_vit_arch_find(name, length);
-    if (!arch && !json_object_get(arguments, "num_heads"))
+    /* What an unknown name stands for (its activation, its eps) is nowhere in the file, whatever model_args
+     * say. */
+    if (!arch)
         return lutra_vit_arch_unknown(name, path, error);
-    if (arch)
-        lutra_vit_settings_from_arch(arch, settings);
+    lutra_vit_settings_from_arch(arch, settings);
     snprintf(settings->arch, sizeof settings->arch, "%.*s", (int)(length < 120 ? length : 120), name);
     settings->arch_source = "config";
     return LUTRA_OK;
@@ -84,10 +86,18 @@ static lutra_status read_arguments(const json_t *arguments, const char *path, lu
                                       &settings->native_width, error)) ||
         (status = lutra_config_number(arguments, "mlp_ratio", path, &mlp_ratio, error)))
         return status;
+    if (mlp_ratio > 1024)
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, LUTRA_NO_OFFSET, "\"mlp_ratio\" is out of range");
     if (mlp_ratio > 0)
         settings->mlp_dim = (size_t)((double)settings->dim * mlp_ratio);
     else if (settings->dim != table_dim)
         settings->mlp_dim = 4 * settings->dim;
+    size_t n_registers;
+    bool says_registers;
+    if ((status = lutra_json_size(arguments, "reg_tokens", 1024, path, &n_registers, &says_registers, error)))
+        return status;
+    if (says_registers)
+        settings->n_registers = n_registers;
     if ((status = read_activation(arguments, path, settings, error)) ||
         (status = read_pool(arguments, path, settings, error)))
         return status;
@@ -133,6 +143,9 @@ static lutra_status read_preprocessing(const json_t *pretrained, const char *pat
     lutra_status status;
     const json_t *input = json_object_get(pretrained, "input_size"); /* [3][height][width] */
     if (json_array_size(input) == 3) {
+        if (json_integer_value(json_array_get(input, 0)) != 3)
+            return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, path, LUTRA_NO_OFFSET,
+                              "\"input_size\" does not have 3 channels");
         const json_int_t height = json_integer_value(json_array_get(input, 1));
         const json_int_t width = json_integer_value(json_array_get(input, 2));
         if (height < 1 || width < 1 || height > 65536 || width > 65536)
@@ -141,12 +154,12 @@ static lutra_status read_preprocessing(const json_t *pretrained, const char *pat
         result->height = (size_t)height;
         result->width = (size_t)width;
     }
-    if ((status = lutra_config_number(pretrained, "crop_pct", path, &result->crop_pct, error)) ||
+    if ((status = lutra_config_part(pretrained, "crop_pct", path, &result->crop_pct, error)) ||
         (status = read_crop_mode(pretrained, path, &result->crop_mode, error)) ||
         (status = read_interpolation(pretrained, path, &result->resample, error)) ||
         (status = lutra_config_rgb(pretrained, "mean", path, result->mean, error)))
         return status;
-    return lutra_config_rgb(pretrained, "std", path, result->std, error);
+    return lutra_config_rgb_divisor(pretrained, "std", path, result->std, error);
 }
 
 /* label_names are the classes in order, label_descriptions tells what a name such as "n01440764" means. */
@@ -172,24 +185,33 @@ lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path
     const json_t *pretrained = json_object_get(config, "pretrained_cfg");
     lutra_status status;
     if (!keep_arch) {
-        if ((status = read_arch(config, arguments, path, settings, error)) ||
+        if ((status = read_arch(config, path, settings, error)) ||
             (status = read_pool(config, path, settings, error)) ||
             (status = read_arguments(arguments, path, settings, error)))
             return status;
     }
     read_labels(config, settings);
     /* Some files carry these keys at the top. */
-    return read_preprocessing(pretrained ? pretrained : config, path, &settings->preprocessing, error);
+    if ((status =
+             read_preprocessing(pretrained ? pretrained : config, path, &settings->preprocessing, error)))
+        return status;
+    if (!keep_arch &&
+        json_object_get(arguments, "img_size")) { /* what the model was made for wins, as in timm */
+        settings->preprocessing.height = settings->native_height;
+        settings->preprocessing.width = settings->native_width;
+    }
+    return LUTRA_OK;
 }
 
-lutra_status lutra_vit_settings_from_config(const json_t *config, const json_t *preprocessor,
-                                            const char *path, bool keep_arch, lutra_vit_settings *settings,
-                                            lutra_error *error)
+lutra_status lutra_vit_settings_from_config(const json_t *config, const char *path,
+                                            const json_t *preprocessor, const char *preprocessor_path,
+                                            bool keep_arch, lutra_vit_settings *settings, lutra_error *error)
 {
     if (json_is_string(json_object_get(config, "architecture")))
         return lutra_vit_settings_from_timm(config, path, keep_arch, settings, error);
     if (json_is_string(json_object_get(config, "model_type")))
-        return lutra_vit_settings_from_hugging_face(config, preprocessor, path, keep_arch, settings, error);
+        return lutra_vit_settings_from_hugging_face(config, path, preprocessor, preprocessor_path, keep_arch,
+                                                    settings, error);
     return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, path, LUTRA_NO_OFFSET,
                       "has neither timm's \"architecture\" nor Hugging Face's \"model_type\"");
 }

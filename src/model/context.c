@@ -140,7 +140,7 @@ static void run_tokens(const struct run *run, const lutra_step *step)
         float *tokens = at(run, &step->c) + b * step->c.stride;        /* [n_tokens][dim] */
         memcpy(tokens, vit->prefix, n_prefix * sizeof *tokens);
         for (size_t i = 0; i < n_patches; i++)
-            tokens[n_prefix + i] = patches[i] + (vit->positions ? vit->positions[i] : 0);
+            tokens[n_prefix + i] = patches[i] + vit->positions[i];
     }
 }
 
@@ -222,6 +222,8 @@ lutra_status lutra_context_run(lutra_context *context, const uint8_t *pixels, si
     if (batch < 1 || batch > context->max_batch)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
                           "a batch of %zu pictures in a context for 1 to %zu", batch, context->max_batch);
+    if (!pixels)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET, "no pixels");
     if (logits && !model->vit.n_classes)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, model->info.path, LUTRA_NO_OFFSET,
                           "the model has no head: it yields features, not classes");

@@ -53,12 +53,16 @@ static void scale_resize(lutra_preprocessing *p, size_t image_size)
     p->resize_width = (p->resize_width * image_size + p->width / 2) / p->width;
 }
 
-static lutra_status check_labels(const lutra_model *model, const lutra_model_options *options,
-                                 lutra_error *error)
+static lutra_status check_labels(lutra_model *model, const lutra_model_options *options, lutra_error *error)
 {
     const size_t n = json_array_size(model->settings.labels);
     if (!model->settings.labels || n == model->vit.n_classes)
         return LUTRA_OK;
+    if (!model->vit.n_classes &&
+        !options->labels) { /* those of the classifier that a headless model came from */
+        lutra_vit_settings_free(&model->settings);
+        return LUTRA_OK;
+    }
     return lutra_fail(error, options->labels ? LUTRA_ERROR_ARGUMENT : LUTRA_ERROR_FORMAT,
                       options->labels ? options->labels : lutra_safetensors_path(model->file),
                       LUTRA_NO_OFFSET, "%zu labels do not match the model's %zu classes", n,

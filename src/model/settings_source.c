@@ -30,8 +30,8 @@ static lutra_status from_files_beside(const char *path, bool keep_arch, lutra_vi
         (status = read_beside(path, "preprocessor_config.json", preprocessor_path, sizeof preprocessor_path,
                               &preprocessor, error)) == LUTRA_OK) {
         *found = true;
-        status =
-            lutra_vit_settings_from_config(config, preprocessor, config_path, keep_arch, settings, error);
+        status = lutra_vit_settings_from_config(config, config_path, preprocessor, preprocessor_path,
+                                                keep_arch, settings, error);
     }
     json_decref(config);
     json_decref(preprocessor);

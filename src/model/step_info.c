@@ -50,7 +50,7 @@ void lutra_step_describe(const lutra_vit *vit, const lutra_step *step, lutra_ste
         info->written_bytes = floats(step->rows * info->n);
         break;
     case LUTRA_OP_TOKENS:
-        info->weight_bytes = floats((vit->n_prefix + (vit->positions ? vit->n_patches : 0)) * dim);
+        info->weight_bytes = floats((vit->n_prefix + vit->n_patches) * dim);
         info->read_bytes = floats(vit->n_patches * dim);
         break;
     case LUTRA_OP_LAYER_NORM:

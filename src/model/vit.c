@@ -75,6 +75,10 @@ static lutra_status check_against_settings(const lutra_binding *binding, const l
                               LUTRA_NO_OFFSET, "%s (named by its %s) has %s of %zu, but the tensors have %zu",
                               settings->arch, settings->arch_source, checks[i].what, checks[i].said,
                               checks[i].found);
+    if (settings->says_registers && settings->n_registers != vit->n_registers)
+        return fail(binding, error, LUTRA_ERROR_FORMAT,
+                    "%zu register tokens are said to be there, but the file has %zu", settings->n_registers,
+                    vit->n_registers);
     if (settings->n_heads == 0 || vit->dim % settings->n_heads != 0)
         return fail(binding, error, LUTRA_ERROR_FORMAT, "%zu attention heads do not divide the dimension %zu",
                     settings->n_heads, vit->dim);
@@ -183,30 +187,23 @@ static lutra_status bind_patch_positions(lutra_binding *binding, const lutra_vit
 static lutra_status bind_tokens(lutra_binding *binding, lutra_vit_settings *settings, size_t image_size,
                                 lutra_vit *vit, lutra_error *error)
 {
-    size_t rank, shape[LUTRA_MAX_RANK], n = 0, height = 0, width = 0, n_prefix = 0;
-    const float *positions = NULL;
-    lutra_status status;
-    const bool has_positions = lutra_binding_has(binding, LUTRA_POSITIONS, 0);
-    if (has_positions) {
-        if ((status = lutra_binding_shape(binding, LUTRA_POSITIONS, 0, &rank, shape, error)))
-            return status;
-        n = rank >= 2 ? shape[rank - 2] : 0;
-        if (!find_grid(settings, vit, n, &height, &width, &n_prefix))
-            return fail(binding, error, LUTRA_ERROR_FORMAT,
-                        "the position embedding's %zu rows fit no grid of patches with %zu other tokens", n,
-                        vit->n_prefix);
-        if ((status =
-                 lutra_binding_vector(binding, LUTRA_POSITIONS, 0, n * vit->dim, false, &positions, error)))
-            return status;
-    }
-    settings->native_height = has_positions ? height * vit->patch : settings->native_height;
-    settings->native_width = has_positions ? width * vit->patch : settings->native_width;
-    if ((status = choose_image_size(binding, settings, image_size, settings->native_height / vit->patch,
-                                    settings->native_width / vit->patch, vit, error)) ||
+    size_t rank, shape[LUTRA_MAX_RANK], height = 0, width = 0, n_prefix = 0;
+    const float *positions;
+    lutra_status status = lutra_binding_shape(binding, LUTRA_POSITIONS, 0, &rank, shape, error);
+    if (status)
+        return status;
+    const size_t n = rank >= 2 ? shape[rank - 2] : 0;
+    if (!find_grid(settings, vit, n, &height, &width, &n_prefix))
+        return fail(binding, error, LUTRA_ERROR_FORMAT,
+                    "the position embedding's %zu rows fit no grid of patches with %zu other tokens", n,
+                    vit->n_prefix);
+    if ((status = lutra_binding_vector(binding, LUTRA_POSITIONS, 0, n * vit->dim, false, &positions, error)))
+        return status;
+    settings->native_height = height * vit->patch;
+    settings->native_width = width * vit->patch;
+    if ((status = choose_image_size(binding, settings, image_size, height, width, vit, error)) ||
         (status = bind_prefix(binding, positions, n_prefix, vit, error)))
         return status;
-    if (!has_positions)
-        return LUTRA_OK;
     return bind_patch_positions(binding, settings, positions + n_prefix * vit->dim, height, width, vit,
                                 error);
 }
@@ -222,11 +219,41 @@ static lutra_status bind_norm(lutra_binding *binding, lutra_role weight, lutra_r
     return lutra_binding_vector(binding, bias, block, dim, false, &norm->beta, error);
 }
 
-static lutra_status bind_linear(lutra_binding *binding, lutra_role weight, lutra_role bias, size_t block,
-                                size_t n, size_t k, lutra_linear *linear, lutra_error *error)
+typedef enum bias_rule { BIAS_REQUIRED, BIAS_OPTIONAL } bias_rule;
+
+static lutra_status bind_linear(lutra_binding *binding, lutra_role weight, lutra_role bias, bias_rule rule,
+                                size_t block, size_t n, size_t k, lutra_linear *linear, lutra_error *error)
 {
     lutra_status status = lutra_binding_matrix(binding, weight, block, n, k, &linear->weight, error);
-    return status ? status : lutra_binding_vector(binding, bias, block, n, true, &linear->bias, error);
+    if (status)
+        return status;
+    return lutra_binding_vector(binding, bias, block, n, rule == BIAS_OPTIONAL, &linear->bias, error);
+}
+
+/* What all blocks have or none: one that lacks it has lost it. */
+static lutra_status check_alike(const lutra_binding *binding, const lutra_vit *vit, lutra_error *error)
+{
+    static const lutra_role groups[][3] = {
+        {LUTRA_QKV_BIAS, LUTRA_QKV_BIAS, LUTRA_QKV_BIAS},
+        {LUTRA_Q_BIAS, LUTRA_K_BIAS, LUTRA_V_BIAS},
+        {LUTRA_SCALE1, LUTRA_SCALE2, LUTRA_SCALE2},
+    };
+    for (size_t group = 0; group < sizeof groups / sizeof *groups; group++) {
+        size_t n_found = 0, missing_block = 0, missing_role = 0;
+        for (size_t i = 0; i < 3 * vit->depth; i++) {
+            if (lutra_binding_has(binding, groups[group][i % 3], i / 3)) {
+                n_found++;
+            } else {
+                missing_block = i / 3;
+                missing_role = i % 3;
+            }
+        }
+        size_t rank, shape[LUTRA_MAX_RANK];
+        if (n_found > 0 && n_found < 3 * vit->depth) /* says which one is missing */
+            return lutra_binding_shape(binding, groups[group][missing_role], missing_block, &rank, shape,
+                                       error);
+    }
+    return LUTRA_OK;
 }
 
 static lutra_status bind_qkv(lutra_binding *binding, size_t i, size_t dim, lutra_vit_block *block,
@@ -234,11 +261,14 @@ static lutra_status bind_qkv(lutra_binding *binding, size_t i, size_t dim, lutra
 {
     lutra_status status;
     if (lutra_binding_has(binding, LUTRA_QKV_WEIGHT, i) || !lutra_binding_has(binding, LUTRA_Q_WEIGHT, i))
-        return bind_linear(binding, LUTRA_QKV_WEIGHT, LUTRA_QKV_BIAS, i, 3 * dim, dim, &block->qkv, error);
-    if ((status = bind_linear(binding, LUTRA_Q_WEIGHT, LUTRA_Q_BIAS, i, dim, dim, &block->q, error)) ||
-        (status = bind_linear(binding, LUTRA_K_WEIGHT, LUTRA_K_BIAS, i, dim, dim, &block->k, error)))
+        return bind_linear(binding, LUTRA_QKV_WEIGHT, LUTRA_QKV_BIAS, BIAS_OPTIONAL, i, 3 * dim, dim,
+                           &block->qkv, error);
+    if ((status = bind_linear(binding, LUTRA_Q_WEIGHT, LUTRA_Q_BIAS, BIAS_OPTIONAL, i, dim, dim, &block->q,
+                              error)) ||
+        (status = bind_linear(binding, LUTRA_K_WEIGHT, LUTRA_K_BIAS, BIAS_OPTIONAL, i, dim, dim, &block->k,
+                              error)))
         return status;
-    return bind_linear(binding, LUTRA_V_WEIGHT, LUTRA_V_BIAS, i, dim, dim, &block->v, error);
+    return bind_linear(binding, LUTRA_V_WEIGHT, LUTRA_V_BIAS, BIAS_OPTIONAL, i, dim, dim, &block->v, error);
 }
 
 static lutra_status bind_block(lutra_binding *binding, const lutra_vit *vit, size_t i, lutra_vit_block *block,
@@ -249,15 +279,15 @@ static lutra_status bind_block(lutra_binding *binding, const lutra_vit *vit, siz
     if ((status =
              bind_norm(binding, LUTRA_NORM1_WEIGHT, LUTRA_NORM1_BIAS, i, false, dim, &block->norm1, error)) ||
         (status = bind_qkv(binding, i, dim, block, error)) ||
-        (status =
-             bind_linear(binding, LUTRA_PROJ_WEIGHT, LUTRA_PROJ_BIAS, i, dim, dim, &block->proj, error)) ||
+        (status = bind_linear(binding, LUTRA_PROJ_WEIGHT, LUTRA_PROJ_BIAS, BIAS_REQUIRED, i, dim, dim,
+                              &block->proj, error)) ||
         (status = lutra_binding_vector(binding, LUTRA_SCALE1, i, dim, true, &block->scale1, error)) ||
         (status =
              bind_norm(binding, LUTRA_NORM2_WEIGHT, LUTRA_NORM2_BIAS, i, false, dim, &block->norm2, error)) ||
-        (status =
-             bind_linear(binding, LUTRA_FC1_WEIGHT, LUTRA_FC1_BIAS, i, mlp_dim, dim, &block->fc1, error)) ||
-        (status =
-             bind_linear(binding, LUTRA_FC2_WEIGHT, LUTRA_FC2_BIAS, i, dim, mlp_dim, &block->fc2, error)))
+        (status = bind_linear(binding, LUTRA_FC1_WEIGHT, LUTRA_FC1_BIAS, BIAS_REQUIRED, i, mlp_dim, dim,
+                              &block->fc1, error)) ||
+        (status = bind_linear(binding, LUTRA_FC2_WEIGHT, LUTRA_FC2_BIAS, BIAS_REQUIRED, i, dim, mlp_dim,
+                              &block->fc2, error)))
         return status;
     return lutra_binding_vector(binding, LUTRA_SCALE2, i, dim, true, &block->scale2, error);
 }
@@ -266,7 +296,11 @@ static lutra_status bind_layers(lutra_binding *binding, lutra_vit *vit, lutra_er
 {
     const size_t dim = vit->dim;
     lutra_status status;
-    if ((status = bind_linear(binding, LUTRA_PATCH_WEIGHT, LUTRA_PATCH_BIAS, 0, dim,
+    /* Where a norm follows the embedding its bias would be in vain: timm leaves it out. */
+    const bias_rule patch_bias =
+        lutra_binding_has(binding, LUTRA_NORM_PRE_WEIGHT, 0) ? BIAS_OPTIONAL : BIAS_REQUIRED;
+    if ((status = check_alike(binding, vit, error)) ||
+        (status = bind_linear(binding, LUTRA_PATCH_WEIGHT, LUTRA_PATCH_BIAS, patch_bias, 0, dim,
                               3 * vit->patch * vit->patch, &vit->patch_embed, error)) ||
         (status = bind_norm(binding, LUTRA_NORM_PRE_WEIGHT, LUTRA_NORM_PRE_BIAS, 0, true, dim, &vit->norm_pre,
                             error)) ||
@@ -276,16 +310,18 @@ static lutra_status bind_layers(lutra_binding *binding, lutra_vit *vit, lutra_er
     for (size_t i = 0; i < vit->depth; i++)
         if ((status = bind_block(binding, vit, i, &vit->blocks[i], error)))
             return status;
-    if ((status = bind_norm(binding, LUTRA_NORM_WEIGHT, LUTRA_NORM_BIAS, 0, true, dim, &vit->norm, error)) ||
+    const bool has_fc_norm = lutra_binding_has(binding, LUTRA_FC_NORM_WEIGHT, 0);
+    if ((status = bind_norm(binding, LUTRA_NORM_WEIGHT, LUTRA_NORM_BIAS, 0, has_fc_norm, dim, &vit->norm,
+                            error)) ||
         (status = bind_norm(binding, LUTRA_FC_NORM_WEIGHT, LUTRA_FC_NORM_BIAS, 0, true, dim, &vit->fc_norm,
                             error)))
         return status;
-    if (vit->n_classes && (status = bind_linear(binding, LUTRA_HEAD_WEIGHT, LUTRA_HEAD_BIAS, 0,
+    if (vit->n_classes && (status = bind_linear(binding, LUTRA_HEAD_WEIGHT, LUTRA_HEAD_BIAS, BIAS_REQUIRED, 0,
                                                 vit->n_classes, vit->n_features, &vit->head, error)))
         return status;
     if (vit->n_classes && lutra_binding_has(binding, LUTRA_HEAD_DIST_WEIGHT, 0) && vit->distilled)
-        return bind_linear(binding, LUTRA_HEAD_DIST_WEIGHT, LUTRA_HEAD_DIST_BIAS, 0, vit->n_classes, dim,
-                           &vit->head_dist, error);
+        return bind_linear(binding, LUTRA_HEAD_DIST_WEIGHT, LUTRA_HEAD_DIST_BIAS, BIAS_REQUIRED, 0,
+                           vit->n_classes, dim, &vit->head_dist, error);
     return LUTRA_OK;
 }
 

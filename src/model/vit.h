@@ -38,7 +38,7 @@ typedef struct lutra_vit {
     float eps;
     lutra_linear patch_embed; /* [dim][3 patch patch] */
     const float *prefix;      /* [n_prefix][dim]: class, distillation and register tokens, positions added */
-    const float *positions;   /* [n_patches][dim], or NULL */
+    const float *positions;   /* [n_patches][dim] */
     lutra_norm norm_pre, norm, fc_norm;
     lutra_vit_block *blocks;      /* [depth] */
     lutra_linear head, head_dist; /* weight NULL: none */

@@ -29,6 +29,8 @@ typedef struct lutra_vit_settings {
     size_t native_height, native_width; /* of the pictures that the position embedding was trained for */
     bool position_antialias; /* timm resamples position embeddings with antialiasing, Hugging Face without */
     size_t dim, depth, mlp_dim, patch; /* what the tensors must agree with; 0: not said */
+    bool says_registers;               /* else n_registers is not said */
+    size_t n_registers;
     lutra_preprocessing preprocessing;
     json_t *labels; /* an array of strings, owned; NULL: none */
 } lutra_vit_settings;
@@ -58,16 +60,18 @@ void lutra_vit_settings_init(lutra_vit_settings *settings);
 void lutra_vit_settings_from_arch(const lutra_vit_arch *arch, lutra_vit_settings *settings);
 void lutra_vit_settings_free(lutra_vit_settings *settings);
 
-/* config.json, either dialect, and preprocessor_config.json (may be NULL), over what `settings` already
+/* config.json at `path`, either dialect, and preprocessor_config.json at `preprocessor_path` (its JSON NULL
+ * where there is none), over what `settings` already
  * holds. With `keep_arch` the architecture stays and only preprocessing and labels are taken. */
-lutra_status lutra_vit_settings_from_config(const json_t *config, const json_t *preprocessor,
-                                            const char *path, bool keep_arch, lutra_vit_settings *settings,
-                                            lutra_error *error);
+lutra_status lutra_vit_settings_from_config(const json_t *config, const char *path,
+                                            const json_t *preprocessor, const char *preprocessor_path,
+                                            bool keep_arch, lutra_vit_settings *settings, lutra_error *error);
 lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path, bool keep_arch,
                                           lutra_vit_settings *settings, lutra_error *error);
-lutra_status lutra_vit_settings_from_hugging_face(const json_t *config, const json_t *preprocessor,
-                                                  const char *path, bool keep_arch,
-                                                  lutra_vit_settings *settings, lutra_error *error);
+lutra_status lutra_vit_settings_from_hugging_face(const json_t *config, const char *path,
+                                                  const json_t *preprocessor, const char *preprocessor_path,
+                                                  bool keep_arch, lutra_vit_settings *settings,
+                                                  lutra_error *error);
 
 /* A clustered file's own description, and how it is made (a new object). */
 lutra_status lutra_vit_settings_from_lutra(const json_t *config, const char *path,
@@ -84,6 +88,12 @@ lutra_status lutra_config_flag(const json_t *object, const char *key, const char
                                lutra_error *error);
 lutra_status lutra_config_rgb(const json_t *object, const char *key, const char *path, float *value /* [3] */,
                               lutra_error *error);
+/* As lutra_config_rgb, of what is divided by: each at least 1e-6. */
+lutra_status lutra_config_rgb_divisor(const json_t *object, const char *key, const char *path,
+                                      float *value /* [3] */, lutra_error *error);
+/* Above 0 and at most 1. */
+lutra_status lutra_config_part(const json_t *object, const char *key, const char *path, double *value,
+                               lutra_error *error);
 /* 224 or [224, 192] */
 lutra_status lutra_config_extent(const json_t *object, const char *key, const char *path, size_t *height,
                                  size_t *width, lutra_error *error);

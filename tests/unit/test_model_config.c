@@ -99,7 +99,7 @@ static void hugging_face_configurations_that_lie_are_refused(void **state)
         {"{\"intermediate_size\":64}", LUTRA_ERROR_FORMAT, "MLP dimension of 64"},
         {"{\"layer_norm_eps\":-1e-6}", LUTRA_ERROR_FORMAT, "\"layer_norm_eps\""},
         {"{\"layer_norm_eps\":\"1e-6\"}", LUTRA_ERROR_FORMAT, "\"layer_norm_eps\""},
-        {"{\"id2label\":{\"0\":\"a\"}}", LUTRA_ERROR_FORMAT, "labels"},
+        {"{\"id2label\":{\"5\":\"a\"}}", LUTRA_ERROR_FORMAT, "6 labels do not match the model's 5 classes"},
     };
     (void)state;
     check_configs("hf-vit-eps-1e-5", configs, sizeof configs / sizeof *configs);
