@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+
+#include <errno.h>
+#include <math.h>
+#include <popt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "suggest.h"
+#include "terminal.h"
+
+static const tool_option_text descriptions[TOOL_N_OPTIONS] = {
+#define OPTION(identifier, long_name, short_name, argument, help)                                            \
+    [TOOL_##identifier] = {long_name, short_name, argument, help},
+#include "options.inc"
+#undef OPTION
+};
+
+const tool_option_text *tool_option_describe(tool_option option)
+{
+    return &descriptions[option];
+}
+
+/* ---- values ------------------------------------------------------------------------------------ */
+
+static bool parse_count(const tool_option_text *option, const char *text, uint64_t least, uint64_t most,
+                        uint64_t *value)
+{
+    char *end = NULL;
+    errno = 0;
+    const unsigned long long number = strtoull(text, &end, 10);
+    /* strtoull would read " -1" as a huge number. */
+    if (text[0] >= '0' && text[0] <= '9' && !*end && errno == 0 && number >= least && number <= most) {
+        *value = number;
+        return true;
+    }
+    if (most == UINT64_MAX)
+        tool_error("--%s takes a whole number, not '%s'", option->name, text);
+    else
+        tool_error("--%s takes a whole number from %llu to %llu, not '%s'", option->name,
+                   (unsigned long long)least, (unsigned long long)most, text);
+    return false;
+}
+
+static bool parse_size(const tool_option_text *option, const char *text, size_t least, size_t most,
+                       size_t *value)
+{
+    uint64_t number = 0;
+    if (!parse_count(option, text, least, most, &number))
+        return false;
+    *value = (size_t)number;
+    return true;
+}
+
+static bool parse_part(const tool_option_text *option, const char *text, double *value)
+{
+    char *end = NULL;
+    const double number = strtod(text, &end);
+    if (end != text && !*end && isfinite(number) && number > 0 && number <= 1) {
+        *value = number;
+        return true;
+    }
+    tool_error("--%s takes a number above 0 and up to 1, not '%s'", option->name, text);
+    return false;
+}
+
+/* The place of `text` among the values that option->argument lists. */
+static bool parse_choice(const tool_option_text *option, const char *text, unsigned *choice)
+{
+    const size_t length = strlen(text);
+    *choice = 0;
+    for (const char *at = option->argument; at; ++*choice) {
+        if (strncmp(at, text, length) == 0 && (at[length] == '|' || !at[length]))
+            return true;
+        at = strchr(at, '|');
+        at = at ? at + 1 : NULL;
+    }
+    tool_error("--%s takes %s, not '%s'", option->name, option->argument, text);
+    return false;
+}
+
+/* The name up to a dot must be in the library's table; what follows (".augreg_in21k") is timm's name of a set
+ * of weights. */
+static bool parse_arch(const tool_option_text *option, const char *text, const char **value)
+{
+    tool_suggestions suggestions = {.word = text};
+    const size_t length = strcspn(text, ".");
+    const char *name;
+    for (size_t i = 0; (name = lutra_arch_name(i)); i++) {
+        if (strlen(name) == length && strncmp(name, text, length) == 0) {
+            *value = name;
+            return true;
+        }
+        tool_suggest(&suggestions, name);
+    }
+    char hint[256];
+    tool_error("--%s: no architecture is called '%s'%s; 'lutra help architectures' lists them", option->name,
+               text, tool_suggestions_text(&suggestions, hint, sizeof hint));
+    return false;
+}
+
+static bool set_choice(tool_arguments *arguments, tool_option id, const char *value)
+{
+    static const lutra_dtype dtypes[] = {LUTRA_F32, LUTRA_F16, LUTRA_BF16};
+    unsigned choice;
+    if (!parse_choice(&descriptions[id], value, &choice))
+        return false;
+    switch (id) {
+    case TOOL_SCOPE:
+        arguments->scope = (lutra_scope)choice;
+        return true;
+    case TOOL_CODEBOOK:
+        arguments->codebook = (lutra_codebook_type)choice;
+        return true;
+    case TOOL_MODE:
+        arguments->mode = (lutra_mode)choice;
+        return true;
+    case TOOL_AGAINST_MODE:
+        arguments->against_mode = (lutra_mode)choice;
+        return true;
+    case TOOL_DTYPE:
+        arguments->dtype = dtypes[choice];
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void set_flag(tool_arguments *arguments, tool_option id, bool *help)
+{
+    arguments->exact |= id == TOOL_EXACT;
+    arguments->errors |= id == TOOL_ERRORS;
+    arguments->stream |= id == TOOL_STREAM;
+    arguments->plan |= id == TOOL_PLAN;
+    arguments->verify |= id == TOOL_VERIFY;
+    arguments->json |= id == TOOL_JSON;
+    arguments->quiet |= id == TOOL_QUIET;
+    arguments->model.ignore_exif |= id == TOOL_NO_EXIF;
+    *help |= id == TOOL_HELP;
+}
+
+static bool set_value(tool_arguments *arguments, tool_option id, const char *value)
+{
+    const tool_option_text *option = &descriptions[id];
+    switch (id) {
+    case TOOL_OUTPUT:
+        arguments->output = value;
+        return true;
+    case TOOL_IMAGES:
+        arguments->images = value;
+        return true;
+    case TOOL_TRUTH:
+        arguments->truth = value;
+        return true;
+    case TOOL_AGAINST:
+        arguments->against = value;
+        return true;
+    case TOOL_LABELS:
+        arguments->model.labels = value;
+        return true;
+    case TOOL_ARCH:
+        return parse_arch(option, value, &arguments->model.arch);
+    case TOOL_CROP_PCT:
+        return parse_part(option, value, &arguments->model.crop_pct);
+    case TOOL_CLUSTERS:
+        return parse_size(option, value, 2, 256, &arguments->n_clusters);
+    case TOOL_TOP:
+        return parse_size(option, value, 1, 1u << 20, &arguments->top);
+    case TOOL_IMAGE_SIZE:
+        return parse_size(option, value, 1, 1u << 14, &arguments->model.image_size);
+    case TOOL_BATCH:
+        return parse_size(option, value, 1, 1024, &arguments->batch);
+    case TOOL_THREADS:
+        return parse_size(option, value, 1, LUTRA_MAX_THREADS, &arguments->n_threads);
+    case TOOL_SEED:
+        return parse_count(option, value, 0, UINT64_MAX, &arguments->seed);
+    default:
+        return set_choice(arguments, id, value);
+    }
+}
+
+/* ---- the command line -------------------------------------------------------------------------- */
+
+struct tool_parser {
+    poptContext context;
+    struct poptOption table[TOOL_N_OPTIONS];
+    char *values[TOOL_N_OPTIONS]; /* popt's copies, which the arguments point to */
+};
+
+static void explain_mistake(const tool_command *command, poptContext context, int code)
+{
+    const char *bad = poptBadOption(context, POPT_BADOPTION_NOALIAS);
+    if (code != POPT_ERROR_BADOPT) {
+        tool_error("%s: %s", bad, code == POPT_ERROR_NOARG ? "needs a value" : poptStrerror(code));
+        return;
+    }
+    char hint[256] = "";
+    if (strncmp(bad, "--", 2) == 0) {
+        char names[TOOL_N_OPTIONS][32];
+        tool_suggestions suggestions = {.word = bad};
+        for (size_t i = 0; command->options[i]; i++) {
+            snprintf(names[i], sizeof names[i], "--%s", descriptions[command->options[i]].name);
+            tool_suggest(&suggestions, names[i]);
+        }
+        tool_suggestions_text(&suggestions, hint, sizeof hint);
+    }
+    tool_error("'%s' has no option %s%s; 'lutra help %s' lists them", command->name, bad, hint,
+               command->name);
+}
+
+static void keep(tool_parser *parser, tool_option id, char *value)
+{
+    free(parser->values[id]);
+    parser->values[id] = value;
+}
+
+int tool_parse(const tool_command *command, int argc, const char **argv, tool_parser **result,
+               tool_arguments *arguments, bool *help)
+{
+    *result = NULL;
+    *help = false;
+    *arguments = (tool_arguments){.n_clusters = 64, .top = 5, .dtype = LUTRA_F32};
+    tool_parser *parser = calloc(1, sizeof *parser);
+    if (!parser) {
+        tool_error("out of memory");
+        return TOOL_FAILED;
+    }
+    *result = parser;
+    for (size_t i = 0; command->options[i]; i++) {
+        const tool_option id = command->options[i];
+        const tool_option_text *option = &descriptions[id];
+        parser->table[i] = (struct poptOption){.longName = option->name,
+                                               .shortName = option->letter,
+                                               .argInfo = option->argument ? POPT_ARG_STRING : POPT_ARG_NONE,
+                                               .val = (int)id,
+                                               .descrip = option->help,
+                                               .argDescrip = option->argument};
+    }
+    parser->context = poptGetContext("lutra", argc, argv, parser->table, 0);
+    int code;
+    while ((code = poptGetNextOpt(parser->context)) > 0) {
+        const tool_option id = (tool_option)code;
+        if (!descriptions[id].argument) {
+            set_flag(arguments, id, help);
+            continue;
+        }
+        keep(parser, id, poptGetOptArg(parser->context));
+        if (!parser->values[id] || !set_value(arguments, id, parser->values[id]))
+            return TOOL_USAGE;
+    }
+    if (code < -1) {
+        explain_mistake(command, parser->context, code);
+        return TOOL_USAGE;
+    }
+    arguments->inputs = poptGetArgs(parser->context);
+    while (arguments->inputs && arguments->inputs[arguments->n_inputs])
+        arguments->n_inputs++;
+    return TOOL_DONE;
+}
+
+void tool_parser_free(tool_parser *parser)
+{
+    if (!parser)
+        return;
+    for (size_t i = 0; i < TOOL_N_OPTIONS; i++)
+        free(parser->values[i]);
+    poptFreeContext(parser->context);
+    free(parser);
+}
