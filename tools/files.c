@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of inputs.h that look at the file system. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "inputs.h"
+
+lutra_status tool_io_error(lutra_error *error, const char *path, const char *action, int number)
+{
+    *error = (lutra_error){.status = LUTRA_ERROR_IO, .offset = LUTRA_NO_OFFSET};
+    snprintf(error->path, sizeof error->path, "%s", path);
+    snprintf(error->message, sizeof error->message, "%s: cannot %s: %s", error->path, action,
+             strerror(number));
+    return LUTRA_ERROR_IO;
+}
+
+char *tool_join(const char *folder, const char *name)
+{
+    const size_t n = strlen(folder);
+    const char *slash = n && folder[n - 1] != '/' ? "/" : "";
+    const size_t size = n + strlen(name) + 2;
+    char *path = malloc(size);
+    if (path)
+        snprintf(path, size, "%s%s%s", folder, slash, name);
+    return path;
+}
+
+bool tool_is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+static bool ends_with(const char *text, const char *ending)
+{
+    const size_t n = strlen(text), n_ending = strlen(ending);
+    return n >= n_ending && strcasecmp(text + n - n_ending, ending) == 0;
+}
+
+bool tool_is_picture_name(const char *path)
+{
+    static const char *const endings[] = {".jpg", ".jpeg", ".png", ".webp"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (ends_with(path, endings[i]))
+            return true;
+    return false;
+}
+
+static bool is_model_folder(const char *path)
+{
+    bool found = false;
+    DIR *folder = opendir(path);
+    if (!folder)
+        return false;
+    for (const struct dirent *entry; !found && (entry = readdir(folder));)
+        found = strcmp(entry->d_name, "config.json") == 0 || ends_with(entry->d_name, ".safetensors");
+    closedir(folder);
+    return found;
+}
+
+bool tool_is_model(const char *path)
+{
+    if (ends_with(path, ".safetensors") || ends_with(path, ".safetensors.index.json"))
+        return true;
+    if (tool_is_folder(path))
+        return is_model_folder(path);
+    /* A safetensors file begins with the header's length, 8 bytes, and the JSON of the header. */
+    unsigned char start[9];
+    const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0)
+        return false;
+    const ssize_t n = read(descriptor, start, sizeof start);
+    close(descriptor);
+    return n == (ssize_t)sizeof start && start[8] == '{' && start[5] == 0 && start[6] == 0 && start[7] == 0;
+}
+
+lutra_status tool_check_output(const char *output, const char *input, lutra_error *error)
+{
+    struct stat out, in;
+    const char *mistake = NULL;
+    if (stat(output, &out) != 0)
+        return LUTRA_OK; /* new, or the writer will say what is wrong */
+    if (S_ISDIR(out.st_mode))
+        mistake = "is a folder; name a file to write";
+    else if (input && stat(input, &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+        mistake = "is the input too; name another file to write";
+    if (!mistake)
+        return LUTRA_OK;
+    *error = (lutra_error){.status = LUTRA_ERROR_ARGUMENT, .offset = LUTRA_NO_OFFSET};
+    snprintf(error->path, sizeof error->path, "%s", output);
+    snprintf(error->message, sizeof error->message, "%s: %s", error->path, mistake);
+    return LUTRA_ERROR_ARGUMENT;
+}
+
+lutra_status tool_read_text(const char *path, char **text, lutra_error *error)
+{
+    size_t size = 0, capacity = 1u << 16;
+    const bool standard_input = strcmp(path, "-") == 0;
+    FILE *file = standard_input ? stdin : fopen(path, "r");
+    char *data = malloc(capacity);
+    *text = NULL;
+    if (!file) {
+        free(data);
+        return tool_io_error(error, path, "open it", errno);
+    }
+    while (data) {
+        const size_t n = fread(data + size, 1, capacity - 1 - size, file);
+        size += n;
+        if (n == 0)
+            break;
+        if (size == capacity - 1) {
+            char *larger = realloc(data, capacity *= 2);
+            if (!larger)
+                free(data);
+            data = larger;
+        }
+    }
+    const int read_error = !data ? ENOMEM : ferror(file) ? errno : 0;
+    if (!standard_input)
+        fclose(file);
+    if (read_error) {
+        free(data);
+        return tool_io_error(error, path, "read it", read_error);
+    }
+    data[size] = 0;
+    *text = data;
+    return LUTRA_OK;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "inputs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "terminal.h"
+
+/* Folders in folders in ...: deeper ones are hardly meant. */
+#define MAX_DEPTH 16
+
+static bool add_owned(tool_files *files, char *path)
+{
+    if (path && files->n == files->capacity) {
+        const size_t capacity = files->capacity ? 2 * files->capacity : 64;
+        char **larger = realloc(files->paths, capacity * sizeof *larger);
+        if (larger) {
+            files->paths = larger;
+            files->capacity = capacity;
+        }
+    }
+    if (!path || files->n == files->capacity) {
+        free(path);
+        return false;
+    }
+    files->paths[files->n++] = path;
+    return true;
+}
+
+bool tool_files_add(tool_files *files, const char *path)
+{
+    return add_owned(files, strdup(path));
+}
+
+void tool_files_free(tool_files *files)
+{
+    for (size_t i = 0; i < files->n; i++)
+        free(files->paths[i]);
+    free(files->paths);
+    *files = (tool_files){0};
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The names in a folder, hidden ones left out, sorted. */
+static lutra_status list_folder(const char *path, tool_files *names, lutra_error *error)
+{
+    bool memory = true;
+    DIR *folder = opendir(path);
+    if (!folder)
+        return tool_io_error(error, path, "read the folder", errno);
+    errno = 0;
+    for (const struct dirent *entry; memory && (entry = readdir(folder));)
+        if (entry->d_name[0] != '.')
+            memory = tool_files_add(names, entry->d_name);
+    const int number = memory ? errno : ENOMEM;
+    closedir(folder);
+    if (number)
+        return tool_io_error(error, path, "read the folder", number);
+    if (names->n)
+        qsort(names->paths, names->n, sizeof *names->paths, by_name);
+    return LUTRA_OK;
+}
+
+static lutra_status add_folder(tool_files *files, const char *path, unsigned depth, lutra_error *error)
+{
+    tool_files names = {0};
+    lutra_status status = list_folder(path, &names, error);
+    for (size_t i = 0; !status && i < names.n; i++) {
+        struct stat info;
+        char *inner = tool_join(path, names.paths[i]);
+        if (!inner) {
+            status = tool_io_error(error, path, "read the folder", ENOMEM);
+        } else if (depth && lstat(inner, &info) == 0 && S_ISDIR(info.st_mode)) {
+            status = add_folder(files, inner, depth - 1, error);
+        } else if (tool_is_picture_name(inner) && !tool_is_folder(inner)) {
+            if (!tool_files_add(files, inner))
+                status = tool_io_error(error, path, "read the folder", ENOMEM);
+        }
+        free(inner);
+    }
+    tool_files_free(&names);
+    return status;
+}
+
+lutra_status tool_files_add_folder(tool_files *files, const char *path, bool deep, lutra_error *error)
+{
+    return add_folder(files, path, deep ? MAX_DEPTH : 0, error);
+}
+
+lutra_status tool_files_add_subfolders(tool_files *files, const char *path, lutra_error *error)
+{
+    tool_files names = {0};
+    lutra_status status = list_folder(path, &names, error);
+    for (size_t i = 0; !status && i < names.n; i++) {
+        char *inner = tool_join(path, names.paths[i]);
+        if (!inner || (tool_is_folder(inner) && !tool_files_add(files, names.paths[i])))
+            status = tool_io_error(error, path, "read the folder", ENOMEM);
+        free(inner);
+    }
+    tool_files_free(&names);
+    return status;
+}
+
+static void expand_folder(tool_files *files, const char *path, size_t *unreadable)
+{
+    lutra_error error;
+    const size_t before = files->n;
+    if (tool_files_add_folder(files, path, true, &error)) {
+        tool_error("%s", error.message);
+        ++*unreadable;
+    } else if (files->n == before) {
+        tool_error("%s: holds no pictures (.jpg, .jpeg, .png or .webp)", path);
+        ++*unreadable;
+    }
+}
+
+static bool expand_path(tool_files *files, const char *path, size_t *unreadable)
+{
+    if (tool_is_folder(path)) {
+        expand_folder(files, path, unreadable);
+        return true;
+    }
+    if (strcmp(path, "-") == 0)
+        for (size_t i = 0; i < files->n; i++)
+            if (strcmp(files->paths[i], "-") == 0) {
+                tool_error("-: standard input can be read only once");
+                ++*unreadable;
+                return true;
+            }
+    return tool_files_add(files, path);
+}
+
+static bool expand_list(tool_files *files, const char *path, size_t *unreadable)
+{
+    lutra_error error;
+    char *text;
+    if (tool_read_text(path, &text, &error)) {
+        tool_error("%s", error.message);
+        ++*unreadable;
+        return true;
+    }
+    bool memory = true;
+    size_t n_lines = 0;
+    for (char *line = text, *next; memory && line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = 0;
+        const size_t length = strlen(line);
+        if (length && line[length - 1] == '\r')
+            line[length - 1] = 0;
+        if (!*line)
+            continue;
+        n_lines++;
+        memory = expand_path(files, line, unreadable);
+    }
+    if (n_lines == 0) {
+        tool_error("%s: the list is empty", path);
+        ++*unreadable;
+    }
+    free(text);
+    return memory;
+}
+
+bool tool_files_expand(tool_files *files, const char *const *inputs, size_t n, size_t *unreadable)
+{
+    bool memory = true;
+    for (size_t i = 0; memory && i < n; i++) {
+        if (inputs[i][0] == '@' && inputs[i][1])
+            memory = expand_list(files, inputs[i] + 1, unreadable);
+        else
+            memory = expand_path(files, inputs[i], unreadable);
+    }
+    return memory;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lists of files: what classify, embed and eval read. */
+#ifndef LUTRA_TOOLS_INPUTS_H
+#define LUTRA_TOOLS_INPUTS_H
+
+#include "command.h"
+
+typedef struct tool_files {
+    char **paths; /* [n], owned */
+    size_t n, capacity;
+} tool_files;
+
+/* False when out of memory. */
+bool tool_files_add(tool_files *files, const char *path);
+void tool_files_free(tool_files *files);
+
+/* Adds the pictures in folder `path` (by their endings), sorted, and those in its subfolders where `deep`.
+ * Hidden files are passed over, links to folders below it are not followed. IO names what cannot be read. */
+lutra_status tool_files_add_folder(tool_files *files, const char *path, bool deep, lutra_error *error);
+
+/* Adds the names of the subfolders of `path`, sorted bytewise as Python's sorted() does. */
+lutra_status tool_files_add_subfolders(tool_files *files, const char *path, lutra_error *error);
+
+/* What a person named -> pictures: a file, "-" (standard input, once), a folder, or "@LIST" with one of these
+ * a line. Says what cannot be read and counts it in `*unreadable`. False when out of memory. */
+bool tool_files_expand(tool_files *files, const char *const *inputs, size_t n, size_t *unreadable);
+
+bool tool_is_folder(const char *path);
+bool tool_is_picture_name(const char *path);
+/* A safetensors file (by its name or its first bytes) or a folder that holds one or a config.json. */
+bool tool_is_model(const char *path);
+
+/* "folder/name", allocated; NULL when out of memory. */
+char *tool_join(const char *folder, const char *name);
+
+/* The IO error of `number` (errno): "PATH: cannot ACTION: No such file or directory". */
+lutra_status tool_io_error(lutra_error *error, const char *path, const char *action, int number);
+
+/* Refuses, before hours of work, an output that is a folder or one of the inputs. */
+lutra_status tool_check_output(const char *output, const char *input, lutra_error *error);
+
+/* A whole text file, ended by 0, allocated; "-" is standard input. */
+lutra_status tool_read_text(const char *path, char **text, lutra_error *error);
+
+#endif

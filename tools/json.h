@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The JSON that commands print. Allocation failures travel as NULL values to tool_json_print. */
+#ifndef LUTRA_TOOLS_JSON_H
+#define LUTRA_TOOLS_JSON_H
+
+#include <jansson.h>
+
+#include "lutra/lutra.h"
+
+/* A number, or null where it is none (JSON has no NaN). */
+json_t *tool_json_real(double value);
+/* The shortest decimal that is the same float: 0.485, not 0.48500001430511475. */
+json_t *tool_json_float(float value);
+json_t *tool_json_size(uint64_t value);
+/* Text; bytes that are not UTF-8 become U+FFFD. NULL becomes null. */
+json_t *tool_json_text(const char *text);
+json_t *tool_json_preprocessing(const lutra_preprocessing *preprocessing);
+
+/* Sets "threads" and "isa", which every command reports. */
+void tool_json_machine(json_t *object, size_t n_threads, const char *isa);
+const char *tool_mode_name(lutra_mode mode);
+const char *tool_crop_name(lutra_crop_mode mode);
+const char *tool_resample_name(int code);
+
+/* Prints and frees `json`, indented or on one line; the exit status. */
+int tool_json_print(json_t *json, bool one_line);
+
+#endif

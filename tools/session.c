@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "inputs.h"
+#include "terminal.h"
+
+#define IMAGENET_CLASSES 1000
+
+bool tool_first_is_model(const tool_arguments *arguments)
+{
+    return arguments->n_inputs > 0 && arguments->inputs[0][0] != '@' &&
+           strcmp(arguments->inputs[0], "-") != 0 && tool_is_model(arguments->inputs[0]);
+}
+
+bool tool_imagenet_names(const lutra_model_info *info, tool_names *names, lutra_error *error)
+{
+    bool known = false;
+    const char *name;
+    *names = (tool_names){0};
+    *error = (lutra_error){0};
+    for (size_t i = 0; !known && (name = lutra_arch_name(i)); i++)
+        known = strcmp(name, info->arch) == 0;
+    if (!known || info->n_classes != IMAGENET_CLASSES)
+        return false;
+    char *path = tool_find_data(TOOL_IMAGENET_NAMES, error);
+    const bool found = path && !tool_names_read(path, names, error);
+    free(path);
+    return found;
+}
+
+/* What was guessed, a person should be able to see. */
+static void note_guess(const tool_session *session, const tool_arguments *arguments)
+{
+    const lutra_model_info *info = session->info;
+    if (strcmp(info->arch_source, "file name") == 0 || strcmp(info->arch_source, "shapes") == 0)
+        tool_note(arguments, "%s: taken for %s, by its %s", info->path, info->arch, info->arch_source);
+}
+
+void tool_session_name_classes(tool_session *session, const tool_arguments *arguments)
+{
+    const lutra_model_info *info = session->info;
+    lutra_error error;
+    if (info->n_classes == 0 || lutra_model_label(session->model, 0))
+        return;
+    if (tool_imagenet_names(info, &session->imagenet, &error))
+        tool_note(arguments, "%s: carries no names of classes; ImageNet-1k's are used", info->path);
+    else if (error.status)
+        tool_note(arguments, "classes have no names: %s", error.message);
+}
+
+static lutra_status open_model(tool_session *session, const tool_arguments *arguments, const char *path,
+                               const lutra_model_options *options, lutra_error *error)
+{
+    char *embedded = NULL;
+    if (!path) {
+        embedded = tool_find_data(TOOL_EMBEDDED_MODEL, error);
+        if (!embedded)
+            return error->status;
+        path = embedded;
+        tool_note(arguments, "no model named; the embedded one is used: %s", path);
+    }
+    const lutra_status status = lutra_model_open(path, options, &session->model, error);
+    free(embedded);
+    return status;
+}
+
+int tool_session_open(tool_session *session, const tool_arguments *arguments, const char *path,
+                      const lutra_model_options *options, lutra_mode mode, size_t max_batch)
+{
+    lutra_error error;
+    const lutra_context_options context = {
+        .n_threads = arguments->n_threads, .max_batch = max_batch, .mode = mode};
+    *session = (tool_session){0};
+    if (open_model(session, arguments, path, options, &error) ||
+        lutra_context_create(session->model, &context, &session->context, &error))
+        return tool_fail(&error);
+    session->info = lutra_model_get_info(session->model);
+    note_guess(session, arguments);
+    return TOOL_DONE;
+}
+
+void tool_session_close(tool_session *session)
+{
+    tool_names_free(&session->imagenet);
+    lutra_context_free(session->context);
+    lutra_model_close(session->model);
+    *session = (tool_session){0};
+}
+
+const char *tool_session_label(const tool_session *session, size_t index)
+{
+    const char *label = lutra_model_label(session->model, index);
+    if (!label && index < session->imagenet.n)
+        label = session->imagenet.name[index];
+    return label;
+}
