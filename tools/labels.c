@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tables that tell the class of each picture. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "dataset.h"
+
+#define MAX_COLUMNS 16
+
+typedef struct label_table {
+    const char *path;
+    char separator; /* 0: blanks */
+    bool has_heading;
+    size_t file, class; /* columns */
+    bool only_classes;  /* one column: classes of the sorted pictures */
+} label_table;
+
+/* Cuts `line` at `separator` (0: at runs of blanks) -> `columns`; returns their number, at most MAX_COLUMNS.
+ */
+static size_t cut(char *line, char separator, char *columns[MAX_COLUMNS])
+{
+    const char separators[] = {separator ? separator : ' ', separator ? 0 : '\t', 0};
+    size_t n = 0;
+    line[strcspn(line, "\r")] = 0;
+    while (n < MAX_COLUMNS) {
+        if (!separator)
+            line += strspn(line, separators);
+        if (!*line && !separator)
+            break;
+        columns[n++] = line;
+        line += strcspn(line, separators);
+        if (!*line)
+            break;
+        *line++ = 0;
+    }
+    return n;
+}
+
+/* The first of `names` among the columns, by the order of `names`; n where none is there. */
+static size_t find_column(char *const columns[], size_t n, const char *const *names)
+{
+    for (; *names; names++)
+        for (size_t i = 0; i < n; i++)
+            if (strcasecmp(columns[i], *names) == 0)
+                return i;
+    return n;
+}
+
+/* What kind of table it is, from a copy of its first line. */
+static lutra_status recognise(label_table *table, char *first, lutra_error *error)
+{
+    static const char *const files[] = {"file", "filename", "path", "image", "imageid", NULL};
+    static const char *const classes[] = {"class_index",      "index", "label", "class", "wnid", "synset",
+                                          "predictionstring", NULL};
+    char *columns[MAX_COLUMNS];
+    table->separator = strchr(first, '\t') ? '\t' : strchr(first, ',') ? ',' : 0;
+    const size_t n = cut(first, table->separator, columns);
+    table->file = find_column(columns, n, files);
+    table->class = find_column(columns, n, classes);
+    table->has_heading = table->file < n;
+    if (table->has_heading && table->class == n)
+        return tool_dataset_error(
+            error, table->path, "has a column '%s' but none called class_index, index, label, class or wnid",
+            columns[table->file]);
+    table->only_classes = n == 1;
+    if (!table->has_heading) {
+        table->file = 0;
+        table->class = n > 1;
+    }
+    return LUTRA_OK;
+}
+
+static lutra_status class_of(const label_table *table, size_t line, char *text, const tool_session *session,
+                             const tool_names *imagenet, size_t *index, lutra_error *error)
+{
+    if (tool_class_find(session, imagenet, text, index))
+        return LUTRA_OK;
+    /* Kaggle's table of ImageNet goes on with boxes after the wnid. */
+    text[strcspn(text, " ")] = 0;
+    if (tool_class_find(session, imagenet, text, index))
+        return LUTRA_OK;
+    return tool_dataset_error(error, table->path,
+                              "line %zu: '%.64s' is no class of the model, which has %zu (0..%zu)%s", line,
+                              text, session->info->n_classes, session->info->n_classes - 1,
+                              imagenet->n || lutra_model_label(session->model, 0) ? "" : " without names");
+}
+
+/* "folder/file", or the same with ImageNet's ending where only that is there; NULL when out of memory. */
+static char *picture_path(const char *folder, const char *file)
+{
+    char *path = file[0] == '/' ? strdup(file) : tool_join(folder, file);
+    if (!path || access(path, F_OK) == 0)
+        return path;
+    const size_t size = strlen(path) + sizeof ".JPEG";
+    char *with_ending = malloc(size);
+    if (with_ending) {
+        snprintf(with_ending, size, "%s.JPEG", path);
+        if (access(with_ending, F_OK) == 0) {
+            free(path);
+            return with_ending;
+        }
+    }
+    free(with_ending);
+    return path;
+}
+
+static lutra_status add_row(tool_dataset *dataset, const label_table *table, size_t line, char *text,
+                            const char *folder, const tool_session *session, const tool_names *imagenet,
+                            lutra_error *error)
+{
+    char *columns[MAX_COLUMNS];
+    size_t index;
+    const size_t n = cut(text, table->separator, columns);
+    if (n <= table->file || n <= table->class)
+        return tool_dataset_error(error, table->path,
+                                  "line %zu: has %zu columns where at least %zu are needed", line, n,
+                                  (table->file > table->class ? table->file : table->class) + 1);
+    lutra_status status = class_of(table, line, columns[table->class], session, imagenet, &index, error);
+    if (status)
+        return status;
+    char *path = picture_path(folder, columns[table->file]);
+    if (!path)
+        return tool_dataset_error(error, table->path, "out of memory");
+    status = tool_dataset_add(dataset, path, index, error);
+    free(path);
+    return status;
+}
+
+/* One class a line, for the sorted pictures of the folder. */
+static lutra_status add_ordered(tool_dataset *dataset, const label_table *table, size_t line, char *text,
+                                const tool_files *pictures, const tool_session *session,
+                                const tool_names *imagenet, lutra_error *error)
+{
+    char *columns[MAX_COLUMNS];
+    size_t index;
+    cut(text, 0, columns);
+    if (columns[0][strspn(columns[0], "0123456789")] == 0)
+        return tool_dataset_error(error, table->path,
+                                  "line %zu: a number alone does not tell a class, as ImageNet's development "
+                                  "kit counts in an order of "
+                                  "its own; write 'PICTURE CLASS' lines, or one wnid a line",
+                                  line);
+    if (dataset->files.n == pictures->n)
+        return tool_dataset_error(error, table->path, "line %zu: the folder holds only %zu pictures", line,
+                                  pictures->n);
+    const lutra_status status = class_of(table, line, columns[0], session, imagenet, &index, error);
+    return status ? status : tool_dataset_add(dataset, pictures->paths[dataset->files.n], index, error);
+}
+
+static lutra_status read_rows(tool_dataset *dataset, const label_table *table, char *text, const char *folder,
+                              const tool_session *session, const tool_names *imagenet, lutra_error *error)
+{
+    tool_files pictures = {0};
+    size_t line_number = 0;
+    lutra_status status = LUTRA_OK;
+    if (table->only_classes)
+        status = tool_files_add_folder(&pictures, folder, false, error);
+    for (char *line = text, *next; !status && line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = 0;
+        line_number++;
+        if (line[strspn(line, " \t\r")] == 0 || (line_number == 1 && table->has_heading))
+            continue;
+        status = table->only_classes
+                     ? add_ordered(dataset, table, line_number, line, &pictures, session, imagenet, error)
+                     : add_row(dataset, table, line_number, line, folder, session, imagenet, error);
+    }
+    if (!status && table->only_classes && dataset->files.n != pictures.n)
+        status = tool_dataset_error(error, table->path, "has %zu lines for the %zu pictures in %s",
+                                    dataset->files.n, pictures.n, folder);
+    tool_files_free(&pictures);
+    return status;
+}
+
+lutra_status tool_dataset_read_labels(tool_dataset *dataset, const char *labels, const char *folder,
+                                      const tool_session *session, const tool_names *imagenet,
+                                      lutra_error *error)
+{
+    char *text, *first;
+    label_table table = {.path = labels};
+    lutra_status status = tool_read_text(labels, &text, error);
+    if (status)
+        return status;
+    first = strndup(text, strcspn(text, "\n"));
+    if (!first)
+        status = tool_dataset_error(error, labels, "out of memory");
+    else if (!*first)
+        status = tool_dataset_error(error, labels, "its first line is empty");
+    else
+        status = recognise(&table, first, error);
+    if (!status)
+        status = read_rows(dataset, &table, text, folder, session, imagenet, error);
+    if (!status && dataset->files.n == 0)
+        status = tool_dataset_error(error, labels, "names no pictures");
+    snprintf(dataset->order, sizeof dataset->order, "%s",
+             table.only_classes ? "one class a line for the sorted pictures" : "a class per picture");
+    free(first);
+    free(text);
+    return status;
+}

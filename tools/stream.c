@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lutra classify --stream: a thread reads frames and keeps the newest, the main thread classifies it. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/select.h>
+#include <unistd.h>
+
+#include "classify.h"
+#include "inputs.h"
+#include "jpeg_frames.h"
+#include "terminal.h"
+
+typedef struct stream {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint8_t *frame; /* [size]: the newest that nobody took yet; NULL: none */
+    size_t size;
+    uint64_t number;  /* of it, from 1 */
+    uint64_t dropped; /* frames that were replaced, since the last one taken */
+    bool ended, cut_off;
+    int read_error;
+    tool_frame_cutter cutter; /* the reader's own */
+    sigset_t signals;         /* the mask under which the reader waits: only there Ctrl-C arrives */
+} stream;
+
+typedef struct taken_frame {
+    uint8_t *data; /* [size], owned */
+    size_t size;
+    uint64_t number, dropped;
+} taken_frame;
+
+/* Hands a copy of the cutter's frame over; an older one that waits is dropped. */
+static void offer(stream *s, const tool_frame_cutter *cutter)
+{
+    uint8_t *copy = malloc(cutter->size);
+    if (copy)
+        memcpy(copy, cutter->data, cutter->size);
+    pthread_mutex_lock(&s->lock);
+    s->number++;
+    if (s->frame || !copy)
+        s->dropped++;
+    if (copy) {
+        free(s->frame);
+        s->frame = copy;
+        s->size = cutter->size;
+    }
+    pthread_cond_signal(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* As read(), but ended by Ctrl-C without a moment in which it could be missed. */
+static ssize_t read_or_interrupt(const stream *s, uint8_t *buffer, size_t size)
+{
+    fd_set descriptors;
+    FD_ZERO(&descriptors);
+    FD_SET(STDIN_FILENO, &descriptors);
+    while (!tool_interrupted()) {
+        if (pselect(STDIN_FILENO + 1, &descriptors, NULL, NULL, NULL, &s->signals) > 0)
+            return read(STDIN_FILENO, buffer, size);
+        if (errno != EINTR)
+            return -1;
+    }
+    return 0;
+}
+
+static void *read_frames(void *argument)
+{
+    stream *s = argument;
+    uint8_t buffer[1 << 16];
+    ssize_t n;
+    while ((n = read_or_interrupt(s, buffer, sizeof buffer)) > 0)
+        for (ssize_t i = 0; i < n; i++)
+            if (tool_frame_byte(&s->cutter, buffer[i]))
+                offer(s, &s->cutter);
+    const int number = n < 0 ? errno : 0;
+    pthread_mutex_lock(&s->lock);
+    s->ended = true;
+    s->cut_off = tool_frame_cut_off(&s->cutter);
+    s->read_error = number;
+    pthread_cond_signal(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* Waits for a frame and takes it; false at the end of the stream. */
+static bool take(stream *s, taken_frame *taken)
+{
+    pthread_mutex_lock(&s->lock);
+    while (!s->frame && !s->ended)
+        pthread_cond_wait(&s->changed, &s->lock);
+    *taken = (taken_frame){s->frame, s->size, s->number, s->dropped};
+    s->frame = NULL;
+    s->dropped = 0;
+    pthread_mutex_unlock(&s->lock);
+    return taken->data != NULL;
+}
+
+static int classify_frame(const tool_session *session, const taken_frame *taken, size_t n_top,
+                          uint8_t *pixels, float *logits, bool *readable)
+{
+    char name[48];
+    lutra_error error = {0};
+    const double start = tool_seconds();
+    snprintf(name, sizeof name, "frame %llu", (unsigned long long)taken->number);
+    *readable = !lutra_image_read_memory(taken->data, taken->size, name, &session->info->preprocessing,
+                                         pixels, &error);
+    if (*readable && lutra_context_run(session->context, pixels, 1, logits, NULL, &error))
+        return tool_fail(&error);
+    json_t *json = json_object();
+    json_object_set_new(json, "frame", tool_json_size(taken->number));
+    json_object_set_new(json, "dropped", tool_json_size(taken->dropped));
+    json_object_set_new(json, "ms", tool_json_real(1e3 * (tool_seconds() - start)));
+    if (!*readable)
+        json_object_set_new(json, "error", tool_json_text(error.message));
+    json_object_set_new(json, "predictions",
+                        *readable ? tool_predictions_json(session, logits, n_top) : json_array());
+    tool_json_machine(json, lutra_context_threads(session->context), lutra_context_isa(session->context));
+    if (!*readable)
+        tool_error("%s", error.message);
+    return tool_json_print(json, true);
+}
+
+static int classify_frames(const tool_arguments *arguments, const tool_session *session, stream *s)
+{
+    const size_t n_classes = session->info->n_classes;
+    const size_t n_top = arguments->top < n_classes ? arguments->top : n_classes;
+    uint8_t *pixels = malloc(session->info->input_bytes);
+    float *logits = calloc(n_classes, sizeof *logits);
+    uint64_t n_read = 0, n_unreadable = 0, n_dropped = 0;
+    taken_frame taken = {0};
+    int result = pixels && logits ? TOOL_DONE : tool_out_of_memory();
+    while (!result && !tool_interrupted() && take(s, &taken)) {
+        bool readable;
+        result = classify_frame(session, &taken, n_top, pixels, logits, &readable);
+        n_read += readable;
+        n_unreadable += !readable;
+        n_dropped += taken.dropped;
+        free(taken.data);
+    }
+    free(pixels);
+    free(logits);
+    if (result)
+        return result;
+    if (tool_interrupted()) {
+        tool_error("interrupted");
+        return TOOL_INTERRUPTED;
+    }
+    if (s->read_error) {
+        lutra_error error;
+        tool_io_error(&error, "standard input", "read it", s->read_error);
+        return tool_fail(&error);
+    }
+    if (s->cut_off)
+        tool_error("standard input ends within a frame");
+    if (n_read + n_unreadable == 0) {
+        tool_error("standard input holds no JPEG");
+        return TOOL_FAILED;
+    }
+    tool_note(arguments, "%llu frames classified, %llu dropped, %llu unreadable", (unsigned long long)n_read,
+              (unsigned long long)n_dropped, (unsigned long long)n_unreadable);
+    if (n_read == 0)
+        return TOOL_FAILED;
+    return n_unreadable || s->cut_off ? TOOL_UNREADABLE : TOOL_DONE;
+}
+
+int tool_classify_stream(const tool_arguments *arguments, const tool_session *session)
+{
+    stream s = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    sigset_t blocked;
+    pthread_t reader;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGINT);
+    sigaddset(&blocked, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &blocked, &s.signals);
+    int result = TOOL_FAILED;
+    if (pthread_create(&reader, NULL, read_frames, &s) != 0) {
+        tool_error("cannot start the thread that reads standard input");
+    } else {
+        result = classify_frames(arguments, session, &s);
+        /* After a failure the reader may wait for a camera that never ends: it waits where it can be
+         * cancelled. */
+        pthread_cancel(reader);
+        pthread_join(reader, NULL);
+    }
+    pthread_sigmask(SIG_SETMASK, &s.signals, NULL);
+    tool_frame_free(&s.cutter);
+    free(s.frame);
+    return result;
+}
