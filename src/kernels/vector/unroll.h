@@ -5,6 +5,8 @@
 
 #if defined(__clang__)
 #define LUTRA_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LUTRA_UNROLL /* gcc refuses (-Werror) to annotate a loop that a sanitizer has put checks into */
 #else
 #define LUTRA_UNROLL _Pragma("GCC unroll 64")
 #endif
