@@ -131,7 +131,7 @@ static lutra_status decode_rows(lutra_picture *picture, spng_ctx *png, const str
 
 lutra_status lutra_png_decode(lutra_picture *picture, lutra_error *error)
 {
-    struct spng_ihdr header;
+    struct spng_ihdr header = {0};
     chunk_reader reader = {.picture = picture, .end = SIGNATURE_SIZE};
     spng_ctx *png = spng_ctx_new(0);
     if (!png)
