@@ -5,11 +5,11 @@
 #include <math.h>
 
 /* Monotone in x, so that a border in an earlier cell lies below every value of a later one. */
-static inline size_t cell_of(const lutra_nearest *nearest, float x)
+static inline int cell_of(const lutra_nearest *nearest, float x)
 {
     float cell = (x - nearest->low) * nearest->per_cell;
     cell = cell > 0 ? cell : 0;
-    return cell < LUTRA_ASSIGN_CELLS - 1 ? (size_t)cell : LUTRA_ASSIGN_CELLS - 1;
+    return cell < LUTRA_ASSIGN_CELLS - 1 ? (int)cell : LUTRA_ASSIGN_CELLS - 1;
 }
 
 void lutra_nearest_prepare(lutra_nearest *nearest, const float *entries, size_t n)
@@ -25,7 +25,7 @@ void lutra_nearest_prepare(lutra_nearest *nearest, const float *entries, size_t 
     /* Borders all in one place, or too close to be told apart by a float: one cell for all. */
     nearest->per_cell = per_cell < FLT_MAX && range < FLT_MAX ? (float)per_cell : 0;
     size_t border = 0;
-    for (size_t cell = 0; cell < LUTRA_ASSIGN_CELLS; cell++) {
+    for (int cell = 0; cell < LUTRA_ASSIGN_CELLS; cell++) {
         while (border + 1 < n && cell_of(nearest, nearest->borders[border]) < cell)
             border++;
         nearest->start[cell] = (uint8_t)border;
@@ -35,13 +35,22 @@ void lutra_nearest_prepare(lutra_nearest *nearest, const float *entries, size_t 
 void lutra_nearest_of_row(const lutra_nearest *nearest, const float *x, size_t k, double scale,
                           uint8_t *indices)
 {
+    enum { BLOCK = 64 }; /* the first loop over each becomes vector code */
     const double inverse = 1 / scale;
-    for (size_t i = 0; i < k; i++) {
-        const float value = (float)(x[i] * inverse);
-        size_t index = nearest->start[cell_of(nearest, value)];
-        while (value > nearest->borders[index])
-            index++;
-        indices[i] = (uint8_t)index;
+    for (size_t first = 0; first < k; first += BLOCK) {
+        const size_t n = k - first < BLOCK ? k - first : BLOCK;
+        float values[BLOCK];
+        int cells[BLOCK];
+        for (size_t i = 0; i < n; i++) {
+            values[i] = (float)(x[first + i] * inverse);
+            cells[i] = cell_of(nearest, values[i]);
+        }
+        for (size_t i = 0; i < n; i++) {
+            size_t index = nearest->start[cells[i]];
+            while (values[i] > nearest->borders[index])
+                index++;
+            indices[first + i] = (uint8_t)index;
+        }
     }
 }
 

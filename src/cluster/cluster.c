@@ -12,11 +12,15 @@
 #include "cluster/fit.h"
 
 #define ROWS_PER_TASK 16
-/* Scope row: times that codebook and scales are fitted in turn. With DeiT-Tiny and 64 clusters the squared
- * error falls by 1.8, 1.1, 0.7 and 0.4 % from one to the next. */
-#define N_ROUNDS 4
-/* Times that values are assigned and scales refitted for one codebook. */
-#define N_REFITS 2
+/* Times that values are assigned and their scale refitted: it settles in the nearest of many local optima. */
+#define N_REFITS 4
+/* Before that the best of several scales is taken, from (1 - SCALE_SPREAD) to (1 + SCALE_SPREAD) times the
+ * row's spread: with DeiT-Tiny and 64 clusters the squared error falls from 8.2e-4 to 6.6e-4 of the squared
+ * weights. */
+#define N_SCALES 17
+#define SCALE_SPREAD 0.4
+/* Scope tensor: the same for the step of the integer grid. */
+#define N_GRID_REFITS 2
 
 /* One matrix on its way through the passes over its rows. Sums are kept row by row and added up in order, so
  * that results do not depend on who computed them. */
@@ -80,19 +84,47 @@ static float limit_scale(const pass *p, double scale)
     return (float)fmin(scale, limit);
 }
 
+/* Assigns a row for `*scale` and refits it; by how much the squared error is less than that of all zeros. */
+static double refit_scale(const pass *p, const float *x, float *scale, uint8_t *indices)
+{
+    double product, square;
+    lutra_nearest_of_row(p->nearest, x, p->source->k, (double)*scale, indices);
+    lutra_row_moments(p->entries, x, indices, p->source->k, &product, &square);
+    if (!(product > 0 && square > 0))
+        return 0;
+    *scale = limit_scale(p, product / square);
+    return product / square * product;
+}
+
+/* The best of several scales about `scale`, each refitted once. */
+static float search_scale(const pass *p, const float *x, float scale, uint8_t *indices)
+{
+    double most = 0;
+    float best = scale;
+    for (int i = 0; i < N_SCALES; i++) {
+        const double factor = 1 + SCALE_SPREAD * (2.0 * i / (N_SCALES - 1) - 1);
+        float tried = limit_scale(p, (double)scale * factor);
+        if (!(tried > 0))
+            continue;
+        const double gain = refit_scale(p, x, &tried, indices);
+        if (gain > most) {
+            most = gain;
+            best = tried;
+        }
+    }
+    return best;
+}
+
 static void assign_scaled_row(const pass *p, size_t row, const float *x)
 {
     const size_t k = p->source->k;
     uint8_t *indices = p->indices + row * k;
     float scale = limit_scale(p, p->step * (double)p->row_scale[row]);
     memset(indices, 0, k);
-    for (int i = 0; i < N_REFITS && scale > 0; i++) {
-        double product, square;
-        lutra_nearest_of_row(p->nearest, x, k, (double)scale, indices);
-        lutra_row_moments(p->entries, x, indices, k, &product, &square);
-        if (product > 0 && square > 0)
-            scale = limit_scale(p, product / square);
-    }
+    if (scale > 0)
+        scale = search_scale(p, x, scale, indices);
+    for (int i = 0; i < N_REFITS && scale > 0; i++)
+        refit_scale(p, x, &scale, indices);
     p->scale[row] = scale;
     p->errors[row] = lutra_row_error(p->entries, x, indices, k, scale);
 }
@@ -183,13 +215,13 @@ static double assign_matrix(pass *p, lutra_thread_pool *pool, bool refit)
     if (!p->per_row)
         p->scale[0] = limit_scale(p, p->step);
     run_pass(pool, assign_rows, p);
-    for (int i = 0; refit && !p->per_row && i < N_REFITS; i++) {
+    for (int i = 0; refit && !p->per_row && i < N_GRID_REFITS; i++) {
         const double product = sum_of(p->products, p->source->n),
                      square = sum_of(p->entry_squares, p->source->n);
         if (!(product > 0 && square > 0))
             break;
         p->scale[0] = limit_scale(p, product / square);
-        run_pass(pool, i + 1 < N_REFITS ? assign_rows : measure_rows, p);
+        run_pass(pool, i + 1 < N_GRID_REFITS ? assign_rows : measure_rows, p);
     }
     return sum_of(p->errors, p->source->n);
 }
@@ -201,14 +233,14 @@ static void scale_by_spread(const pass *p, float *row_scale)
         row_scale[row] = (float)sqrt(p->squares[row] / (double)p->source->k);
 }
 
-static lutra_status fit_matrix(const pass *p, const lutra_clustering_options *options, bool draft,
+static lutra_status fit_matrix(const pass *p, const lutra_clustering_options *options,
                                lutra_thread_pool *pool, lutra_codebook *codebook, double *step,
                                lutra_error *error)
 {
     lutra_values values;
     lutra_status status = lutra_values_create(p->source, 1, p->row_scale, pool, &values, error);
     if (status == LUTRA_OK)
-        status = lutra_fit_codebook(&values, options, draft, pool, codebook, step, error);
+        status = lutra_fit_codebook(&values, options, pool, codebook, step, error);
     lutra_values_free(&values);
     return status;
 }
@@ -234,6 +266,7 @@ lutra_status lutra_cluster_matrix(const lutra_row_source *source, const lutra_cl
     pass p = {0};
     lutra_nearest nearest;
     float *row_scale = NULL;
+    double step;
     lutra_status status = check_options(source, 1, options, error);
     if (status || (status = create_pass(&p, source, pool, error)) ||
         (status = square_and_check(&p, pool, error)))
@@ -247,16 +280,10 @@ lutra_status lutra_cluster_matrix(const lutra_row_source *source, const lutra_cl
         scale_by_spread(&p, row_scale);
         p.row_scale = row_scale;
     }
-    for (int round = 0; round < (p.per_row ? N_ROUNDS : 1); round++) {
-        double step;
-        const bool draft = p.per_row && round < N_ROUNDS - 1;
-        if ((status = fit_matrix(&p, options, draft, pool, &clustering->codebook, &step, error)))
-            goto cleanup;
-        use_codebook(&p, &nearest, &clustering->codebook, step);
-        clustering->squared_error = assign_matrix(&p, pool, options->i8_grid);
-        for (size_t row = 0; p.per_row && row < source->n; row++)
-            row_scale[row] = (float)((double)p.scale[row] / step);
-    }
+    if ((status = fit_matrix(&p, options, pool, &clustering->codebook, &step, error)))
+        goto cleanup;
+    use_codebook(&p, &nearest, &clustering->codebook, step);
+    clustering->squared_error = assign_matrix(&p, pool, options->i8_grid);
     clustering->squared_weight = sum_of(p.squares, source->n);
 cleanup:
     free(row_scale);
@@ -283,7 +310,7 @@ lutra_status lutra_cluster_matrices_codebook(const lutra_row_source *sources, si
     if (status == LUTRA_OK)
         status = lutra_values_create(sources, n_sources, NULL, pool, &values, error);
     if (status == LUTRA_OK)
-        status = lutra_fit_codebook(&values, options, false, pool, codebook, &step, error);
+        status = lutra_fit_codebook(&values, options, pool, codebook, &step, error);
     lutra_values_free(&values);
     return status;
 }

@@ -12,9 +12,6 @@
 /* Enough for MAX_GAP with the weights of most trained matrices. */
 #define BINS_PER_CLUSTER 128
 #define MIN_BINS 2048
-/* For the scales of rows: they hardly change with the last per cent. */
-#define BINS_PER_DRAFT_CLUSTER 16
-#define MIN_DRAFT_BINS 512
 #define MAX_REFINEMENTS 2
 #define REFINEMENT 4 /* times as many bins */
 
@@ -23,20 +20,10 @@ static size_t larger_of(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static lutra_status fit_draft(const lutra_values *values, size_t k, lutra_thread_pool *pool, lutra_bins *bins,
-                              lutra_kmeans_1d *fit, lutra_error *error)
-{
-    const size_t n_wanted = larger_of(k * BINS_PER_DRAFT_CLUSTER, MIN_DRAFT_BINS);
-    lutra_status status = lutra_histogram(values, n_wanted, pool, bins, error);
-    if (status || bins->n == 0)
-        return status;
-    return lutra_kmeans_1d_fit(bins->bins, bins->n, k, fit, error);
-}
-
 /* The histogram is refined until the bound holds; values that it cannot hold apart are sorted. */
-static lutra_status fit_closely(const lutra_values *values, const lutra_clustering_options *options,
-                                lutra_thread_pool *pool, lutra_bins *bins, lutra_kmeans_1d *fit, double *gap,
-                                lutra_error *error)
+static lutra_status fit_free_centres(const lutra_values *values, const lutra_clustering_options *options,
+                                     lutra_thread_pool *pool, lutra_bins *bins, lutra_kmeans_1d *fit,
+                                     double *gap, lutra_error *error)
 {
     const size_t k = options->n_clusters;
     size_t n_wanted = larger_of(k * BINS_PER_CLUSTER, MIN_BINS);
@@ -91,20 +78,18 @@ static lutra_status set_grid_entries(const lutra_bins *bins, const lutra_kmeans_
 }
 
 lutra_status lutra_fit_codebook(const lutra_values *values, const lutra_clustering_options *options,
-                                bool draft, lutra_thread_pool *pool, lutra_codebook *codebook, double *step,
+                                lutra_thread_pool *pool, lutra_codebook *codebook, double *step,
                                 lutra_error *error)
 {
     lutra_bins bins = {0};
     lutra_kmeans_1d fit;
-    const bool i8 = options->i8_grid && !draft;
-    *codebook = (lutra_codebook){.n_clusters = 2, .is_i8 = i8};
+    *codebook = (lutra_codebook){.n_clusters = 2, .is_i8 = options->i8_grid};
     *step = 1;
     lutra_status status =
-        draft ? fit_draft(values, options->n_clusters, pool, &bins, &fit, error)
-              : fit_closely(values, options, pool, &bins, &fit, &codebook->optimality_gap, error);
+        fit_free_centres(values, options, pool, &bins, &fit, &codebook->optimality_gap, error);
     if (status == LUTRA_OK && bins.n > 0) {
         set_free_entries(&fit, codebook);
-        if (i8)
+        if (options->i8_grid)
             status = set_grid_entries(&bins, &fit, pool, codebook, step, error);
     }
     free(bins.bins);

@@ -7,10 +7,9 @@
 #include "cluster/values.h"
 
 /* `options->n_clusters` entries, or one for each distinct value (but two at least) where there are fewer.
- * `step` is what 1 in the codebook is worth: of the integer grid, otherwise 1. A draft is quick, has free
- * entries and promises nothing: for scales to be fitted to. */
+ * `step` is what 1 in the codebook is worth: of the integer grid, otherwise 1. */
 lutra_status lutra_fit_codebook(const lutra_values *values, const lutra_clustering_options *options,
-                                bool draft, lutra_thread_pool *pool, lutra_codebook *codebook, double *step,
+                                lutra_thread_pool *pool, lutra_codebook *codebook, double *step,
                                 lutra_error *error);
 
 #endif
