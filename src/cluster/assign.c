@@ -12,12 +12,19 @@ static inline int cell_of(const lutra_nearest *nearest, float x)
     return cell < LUTRA_ASSIGN_CELLS - 1 ? (int)cell : LUTRA_ASSIGN_CELLS - 1;
 }
 
+/* The floats above it are those above `x` itself: no value changes sides. */
+static float rounded_down(double x)
+{
+    const float rounded = (float)x;
+    return (double)rounded > x ? nextafterf(rounded, -INFINITY) : rounded;
+}
+
 void lutra_nearest_prepare(lutra_nearest *nearest, const float *entries, size_t n)
 {
     nearest->entries = entries;
     nearest->n = n;
     for (size_t i = 0; i + 1 < n; i++)
-        nearest->borders[i] = (float)(((double)entries[i] + (double)entries[i + 1]) / 2);
+        nearest->borders[i] = rounded_down(((double)entries[i] + (double)entries[i + 1]) / 2);
     nearest->borders[n - 1] = INFINITY;
     nearest->low = n > 1 ? nearest->borders[0] : 0;
     const double range = n > 1 ? (double)nearest->borders[n - 2] - (double)nearest->low : 0;

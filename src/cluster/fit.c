@@ -36,12 +36,14 @@ static lutra_status fit_free_centres(const lutra_values *values, const lutra_clu
         if ((status = lutra_kmeans_1d_fit(bins->bins, bins->n, k, fit, error)))
             return status;
         *gap = lutra_kmeans_1d_gap(fit, bins->total);
-        const bool sortable = values->n_values < UINT32_MAX;
-        if (*gap <= MAX_GAP || exact || (refinements == MAX_REFINEMENTS && !sortable))
+        const bool sortable = values->n_values < UINT32_MAX, last = refinements == MAX_REFINEMENTS;
+        /* Fewer bins than clusters: of the values themselves there may be enough. */
+        const bool few = bins->n < k;
+        if (exact || (*gap <= MAX_GAP && !few) || (last && !sortable))
             return LUTRA_OK;
         free(bins->bins);
         *bins = (lutra_bins){0};
-        exact = refinements == MAX_REFINEMENTS;
+        exact = sortable && (few || last);
         n_wanted *= REFINEMENT;
     }
 }

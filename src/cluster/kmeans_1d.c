@@ -64,14 +64,16 @@ static double interval_error(const void *context, size_t from, size_t to)
     return error > 0 ? error : 0;
 }
 
-static double overall_mean(const lutra_bin *bins, size_t n)
+/* Of the bins in [from, to). Counted from the first, so that a small value is not lost among large ones. */
+static double mean_of(const lutra_bin *bins, size_t from, size_t to)
 {
+    const double origin = lutra_bin_mean(&bins[from]);
     double weight = 0, sum = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = from; i < to; i++) {
         weight += bins[i].weight;
-        sum += bins[i].weight * lutra_bin_mean(&bins[i]);
+        sum += bins[i].weight * (lutra_bin_mean(&bins[i]) - origin);
     }
-    return sum / weight;
+    return origin + sum / weight;
 }
 
 /* sums [n + 1] */
@@ -186,7 +188,7 @@ lutra_status lutra_kmeans_1d_fit(const lutra_bin *bins, size_t n, size_t k, lutr
     lutra_status status = lutra_allocate(n + 1, sizeof *sums, "clustering", &sums, error);
     if (status)
         return status;
-    const double origin = overall_mean(bins, n);
+    const double origin = mean_of(bins, 0, n);
     result->price = estimate_price(bins, n, k);
     add_up(bins, n, origin, sums);
     const lutra_monge_graph graph = {.n = n, .weight = interval_error, .context = sums};
@@ -194,8 +196,7 @@ lutra_status lutra_kmeans_1d_fit(const lutra_bin *bins, size_t n, size_t k, lutr
     if (status == LUTRA_OK) {
         result->n_centres = k;
         for (size_t i = 0; i < k; i++)
-            result->centres[i] = origin + (sums[cuts[i + 1]].first - sums[cuts[i]].first) /
-                                              (sums[cuts[i + 1]].weight - sums[cuts[i]].weight);
+            result->centres[i] = mean_of(bins, cuts[i], cuts[i + 1]);
         result->bound = bound_over_values(bins, n, k, least);
     }
     free(sums);
