@@ -178,6 +178,25 @@ static void declared_giants_are_refused(void **state)
     free(data);
 }
 
+/* 12 bits a sample, and lossless compression. */
+static void jpegs_of_other_kinds_are_unsupported(void **state)
+{
+    (void)state;
+    size_t size = 0, at = 0;
+    uint8_t *data = golden_read("rgb_444.jpg", &size), pixels[SIDE * SIDE * 3];
+    lutra_error error;
+    assert_non_null(data);
+    while (at + 9 < size && !(data[at] == 0xff && data[at + 1] == 0xc0))
+        at++;
+    data[at + 4] = 12;
+    assert_int_equal(read_bytes(data, size, false, pixels, &error), LUTRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "not a JPEG that Lutra reads: "));
+    data[at + 4] = 8;
+    data[at + 1] = 0xc3;
+    assert_int_equal(read_bytes(data, size, false, pixels, &error), LUTRA_ERROR_UNSUPPORTED);
+    free(data);
+}
+
 /* A progressive file of 60 KB whose scans would take hours on a large picture. */
 static void endless_scans_are_refused(void **state)
 {
@@ -252,9 +271,13 @@ static void broken_exif_means_upright(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_no_picture_says_so),  cmocka_unit_test(a_path_that_is_no_file_says_so),
-        cmocka_unit_test(cut_files_are_refused),       cmocka_unit_test(changed_bytes_do_no_harm),
-        cmocka_unit_test(declared_giants_are_refused), cmocka_unit_test(endless_scans_are_refused),
+        cmocka_unit_test(what_is_no_picture_says_so),
+        cmocka_unit_test(a_path_that_is_no_file_says_so),
+        cmocka_unit_test(cut_files_are_refused),
+        cmocka_unit_test(changed_bytes_do_no_harm),
+        cmocka_unit_test(declared_giants_are_refused),
+        cmocka_unit_test(endless_scans_are_refused),
+        cmocka_unit_test(jpegs_of_other_kinds_are_unsupported),
         cmocka_unit_test(broken_exif_means_upright),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

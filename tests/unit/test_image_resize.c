@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "image/axis.h"
 #include "image/geometry.h"
 #include "image/resizer.h"
 #include "image_golden.h"
@@ -137,6 +138,30 @@ static void preprocessing_equals_timm_and_transformers(void **state)
     }
 }
 
+/* A black and white picture can make a sum as large as its positive, or as small as its negative weights. */
+static void sums_stay_within_32_bits(void **state)
+{
+    (void)state;
+    for (int resample = 0; resample < 6; resample++)
+        for (size_t source = 1; source < 70; source++)
+            for (size_t resized = 1; resized < 200; resized++) {
+                lutra_axis_request request = {
+                    .source = source, .resized = resized, .n_wanted = resized, .resample = resample};
+                lutra_axis axis;
+                assert_int_equal(lutra_axis_create(&request, &axis, NULL), LUTRA_OK);
+                for (size_t i = 0; i < resized; i++) {
+                    int64_t highest = 1 << (LUTRA_WEIGHT_BITS - 1), lowest = highest;
+                    for (size_t t = 0; t < axis.taps[i].count; t++) {
+                        int64_t weight = axis.weights[i * axis.max_taps + t];
+                        *(weight > 0 ? &highest : &lowest) += 255 * weight;
+                    }
+                    if (highest > INT32_MAX || lowest < INT32_MIN)
+                        fail_msg("filter %d, %zu -> %zu, output %zu", resample, source, resized, i);
+                }
+                lutra_axis_free(&axis);
+            }
+}
+
 /* ---- frames in memory ---- */
 
 static void frames_of_every_order_and_stride_are_equal(void **state)
@@ -225,6 +250,7 @@ int main(void)
         cmocka_unit_test(turning_equals_exif_transpose_then_resize),
         cmocka_unit_test(geometry_equals_timm_and_transformers),
         cmocka_unit_test(preprocessing_equals_timm_and_transformers),
+        cmocka_unit_test(sums_stay_within_32_bits),
         cmocka_unit_test(frames_of_every_order_and_stride_are_equal),
         cmocka_unit_test(impossible_frames_are_refused),
         cmocka_unit_test(impossible_options_are_refused),
