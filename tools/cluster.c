@@ -109,9 +109,9 @@ static void print_report(const tool_arguments *arguments, const lutra_cluster_re
     const char *bold = tool_bold(stdout), *plain = tool_plain(stdout);
     if (arguments->errors)
         print_tensors(report);
-    printf("before       %s  ", tool_bytes(report->bytes_in).text);
+    printf("before       %10s  ", tool_bytes(report->bytes_in).text);
     tool_print(stdout, arguments->inputs[0]);
-    printf("\nafter        %s  ", tool_bytes(report->bytes_out).text);
+    printf("\nafter        %10s  ", tool_bytes(report->bytes_out).text);
     tool_print(stdout, arguments->output);
     printf("\nratio        %s%.2f times smaller%s\n", bold,
            (double)report->bytes_in / (double)report->bytes_out, plain);

@@ -11,9 +11,10 @@ void tool_log_softmax(const float *logits, size_t n, double *log_probabilities)
             largest = (double)logits[i];
     for (size_t i = 0; i < n; i++)
         sum += exp((double)logits[i] - largest);
-    const double log_sum = largest + log(sum);
+    /* In this order nothing is lost where the largest logit is large and the sum close to 1. */
+    const double log_sum = log(sum);
     for (size_t i = 0; i < n; i++)
-        log_probabilities[i] = (double)logits[i] - log_sum;
+        log_probabilities[i] = (double)logits[i] - largest - log_sum;
 }
 
 size_t tool_rank(const float *logits, size_t n, size_t index)

@@ -54,7 +54,9 @@ void tool_suggest(tool_suggestions *suggestions, const char *name)
 const char *tool_suggestions_text(const tool_suggestions *suggestions, char *text, size_t size)
 {
     size_t n = 0, used = 0;
-    while (n < TOOL_N_SUGGESTIONS && suggestions->names[n])
+    /* Beside a near miss, what is much further off only distracts. */
+    while (n < TOOL_N_SUGGESTIONS && suggestions->names[n] &&
+           suggestions->distances[n] <= suggestions->distances[0] + 2)
         n++;
     text[0] = 0;
     for (size_t i = 0; i < n && used < size; i++) {

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the command share: running it, pictures made from nothing, a model with named classes."""
+import atexit
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import tempfile
+import unittest
+import zlib
+
+SOURCE = pathlib.Path(os.environ.get("LUTRA_SOURCE_ROOT", pathlib.Path(__file__).resolve().parents[2]))
+LUTRA = str(pathlib.Path(os.environ["LUTRA_BUILD_ROOT"]) / "tools" / "lutra")
+# A fine-tuned ViT of one block with the ten classes CLASSES, 24x24 pixels, own mean and deviation.
+MODEL = str(SOURCE / "tests/golden/models/timm-finetuned")
+CLASSES = ["otter", "vole", "newt", "heron", "pike", "swan", "frog", "carp", "teal", "moth"]
+# One without a head.
+HEADLESS = str(SOURCE / "tests/golden/models/hf-vit-no-head")
+
+DONE, FAILED, USAGE, UNREADABLE, INTERRUPTED = 0, 1, 2, 3, 130
+
+# Inherited settings must not change what is tested.
+for name in ("LUTRA_ISA", "NO_COLOR"):
+    os.environ.pop(name, None)
+os.environ["LUTRA_DATA_DIR"] = str(SOURCE / "data")
+
+
+def temporary_folder():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="lutra-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def png(path, shade, width=31, height=27):
+    """A colour picture; each `shade` (0..255) gives another."""
+    rows = b"".join(
+        b"\0" + bytes(v for x in range(width) for v in ((x * 8 + shade) % 256, (y * 9 + shade // 2) % 256,
+                                                         (x * y + 255 - shade) % 256))
+        for y in range(height))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    data = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(path).write_bytes(data)
+    return str(path)
+
+
+class CommandTest(unittest.TestCase):
+    maxDiff = None
+
+    def lutra(self, *arguments, status=DONE, text=True, **options):
+        """Runs the command, expects `status`; returns the completed process."""
+        options.setdefault("stdin", subprocess.DEVNULL) if "input" not in options else None
+        result = subprocess.run([LUTRA, *map(str, arguments)], capture_output=True, text=text, timeout=300, **options)
+        self.assertEqual(result.returncode, status,
+                         f"lutra {' '.join(map(str, arguments))}\n{result.stdout}\n{result.stderr}")
+        return result
+
+    def lutra_json(self, *arguments, status=DONE, **options):
+        """The same with --json: standard output must be one JSON document and nothing else."""
+        return json.loads(self.lutra(*arguments, "--json", status=status, **options).stdout)
+
+    def fails(self, *arguments, status=FAILED, says, **options):
+        """Must fail with `status`, print nothing on standard output and every one of `says` on standard error."""
+        result = self.lutra(*arguments, status=status, **options)
+        self.assertEqual(result.stdout, "")
+        for part in [says] if isinstance(says, str) else says:
+            self.assertIn(part, result.stderr)
+        return result
+
+
+main = unittest.main

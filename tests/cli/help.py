@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Help, man page and completions name every command and option; mistakes on the command line are explained."""
+import os
+import pty
+import re
+import shutil
+import subprocess
+import unittest
+
+from common import LUTRA, SOURCE, USAGE, CommandTest, main
+
+COMMANDS = re.findall(r"^COMMAND\((\w+)\)", (SOURCE / "tools/commands.inc").read_text(), re.MULTILINE)
+OPTIONS = set(re.findall(r'^OPTION\(\w+, "([\w-]+)"', (SOURCE / "tools/options.inc").read_text(), re.MULTILINE))
+
+
+def on_terminal(arguments, **environment):
+    """What the command prints on a terminal."""
+    main_end, other_end = pty.openpty()
+    process = subprocess.Popen([LUTRA, *arguments], stdout=other_end, stdin=subprocess.DEVNULL,
+                               env={**os.environ, "TERM": "xterm", **environment})
+    os.close(other_end)
+    text = b""
+    while True:
+        try:
+            part = os.read(main_end, 65536)
+        except OSError:  # the terminal is gone: the process has ended
+            break
+        if not part:
+            break
+        text += part
+    os.close(main_end)
+    assert process.wait(timeout=60) == 0
+    return text.decode()
+
+
+class Help(CommandTest):
+    def test_lists(self):
+        self.assertEqual(set(COMMANDS),
+                         {"cluster", "classify", "eval", "inspect", "export", "embed", "random", "help"})
+
+    def test_help_names_every_command_and_exit_status(self):
+        text = self.lutra("--help").stdout
+        for command in COMMANDS:
+            self.assertRegex(text, rf"(?m)^  {command} ")
+        for status in ("0", "1", "2", "3", "130"):
+            self.assertRegex(text, rf"(?m)^  {status} ")
+        self.assertEqual(text, self.lutra("help").stdout)
+        self.assertEqual(text, self.lutra("-h").stdout)
+
+    def test_help_of_each_command_teaches(self):
+        seen = set()
+        for command in COMMANDS:
+            text = self.lutra("help", command).stdout
+            self.assertEqual(text, self.lutra(command, "--help").stdout)
+            self.assertIn(f"lutra {command}", text)
+            self.assertIn("Examples", text)
+            self.assertLessEqual(max(map(len, text.splitlines())), 110)
+            seen.update(re.findall(r"--([\w-]+)", text.split("\nOptions\n")[1].split("\nExamples\n")[0]))
+        self.assertLessEqual(OPTIONS, seen)
+
+    def test_version(self):
+        self.assertRegex(self.lutra("--version").stdout, r"^lutra \d+\.\d+\.\d+\n$")
+
+    def test_architectures(self):
+        names = self.lutra("help", "architectures").stdout.split()
+        for name in ("deit_tiny_patch16_224", "vit_large_patch16_384", "vit_small_patch14_reg4_dinov2"):
+            self.assertIn(name, names)
+
+    def test_man_page(self):
+        text = self.lutra("__man").stdout
+        for command in COMMANDS:
+            self.assertIn(f'.SS "lutra {command}', text)
+        for option in OPTIONS:
+            self.assertIn("\\-\\-" + option.replace("-", "\\-"), text)
+        self.assertIn(".SH EXIT STATUS", text)
+        self.assertIn("interrupted", text)
+        if shutil.which("groff"):
+            checked = subprocess.run(["groff", "-man", "-Tascii", "-ww"], input=text, text=True, capture_output=True)
+            self.assertEqual((checked.returncode, checked.stderr), (0, ""))
+
+    def test_completions(self):
+        for shell in ("bash", "zsh", "fish"):
+            text = self.lutra("__complete", shell).stdout
+            for name in COMMANDS + sorted(OPTIONS) + ["deit_tiny_patch16_224"]:
+                self.assertIn(name, text)
+            if shutil.which(shell):
+                subprocess.run([shell, "-n"], input=text, text=True, check=True)
+
+    @unittest.skipUnless(shutil.which("bash"), "no bash")
+    def test_bash_completes(self):
+        def complete(*words):
+            script = (self.lutra("__complete", "bash").stdout + "compopt() { :; }\nCOMP_WORDS=(lutra " +
+                      " ".join(f"'{word}'" for word in words) + f")\nCOMP_CWORD={len(words)}\n_lutra\n" +
+                      'printf "%s\\n" "${COMPREPLY[@]}"\n')
+            return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.split()
+
+        self.assertEqual(complete("cl"), ["cluster", "classify"])
+        self.assertEqual(complete("cluster", "--scope", ""), ["row", "tensor", "model"])
+        self.assertEqual(complete("cluster", "--clus"), ["--clusters"])
+        self.assertIn("deit_tiny_patch16_224", complete("random", "--arch", "deit_t"))
+        self.assertEqual(complete("help", "arch"), ["architectures"])
+
+    def test_bold_on_a_terminal_unless_no_color(self):
+        self.assertIn("\033[1m", on_terminal(["--help"]))
+        self.assertNotIn("\033", on_terminal(["--help"], NO_COLOR="1"))
+        self.assertNotIn("\033", on_terminal(["--help"], TERM="dumb"))
+        self.assertNotIn("\033", self.lutra("--help").stdout)
+
+
+class Mistakes(CommandTest):
+    def wrong(self, *arguments, says):
+        self.fails(*arguments, status=USAGE, says=says)
+
+    def test_commands(self):
+        self.wrong(says="no command")
+        self.wrong("clutser", says=["'clutser'", "cluster"])
+        self.wrong("--jsno", says="'--jsno'")
+        self.wrong("help", "classfy", says=["'classfy'", "classify"])
+
+    def test_options(self):
+        self.wrong("cluster", "a", "-o", "b", "--cluster", "4", says=["--cluster", "did you mean --clusters"])
+        self.wrong("cluster", "a", "-o", "b", "--clusters", says="needs a value")
+        self.wrong("eval", "a", "--stream", says="--stream")
+
+    def test_values(self):
+        for value in ("1", "257", "0", "-1", "64x", "", "1e2", "99999999999999999999999"):
+            self.wrong("cluster", "a", "-o", "b", "--clusters", value, says=["--clusters", "2 to 256", f"'{value}'"])
+        self.wrong("cluster", "a", "-o", "b", "--scope", "col", says=["row|tensor|model", "'col'"])
+        self.wrong("cluster", "a", "-o", "b", "--scope", "", says="row|tensor|model")
+        self.wrong("cluster", "a", "-o", "b", "--scope", "ro", says="row|tensor|model")
+        self.wrong("classify", "a", "--threads", "65", says="1 to 64")
+        self.wrong("classify", "a", "--top", "0", says="--top")
+        self.wrong("classify", "a", "--mode", "f23", says=["--mode", "f32"])
+        for value in ("0", "1.5", "-1", "nan", "half"):
+            self.wrong("classify", "a", "--crop-pct", value, says=["--crop-pct", f"'{value}'"])
+        self.wrong("export", "a", "-o", "b", "--dtype", "i8", says="f32|f16|bf16")
+
+    def test_unknown_architecture(self):
+        self.wrong("random", "-o", "b", "--arch", "deit_tinny_patch16_224",
+                   says=["'deit_tinny_patch16_224'", "did you mean deit_tiny_patch16_224", "lutra help architectures"])
+        self.wrong("cluster", "a", "-o", "b", "--arch", "resnet50", says="'resnet50'")
+
+    def test_what_is_missing(self):
+        self.wrong("cluster", "a", says="-o FILE")
+        self.wrong("cluster", "-o", "b", says="MODEL")
+        self.wrong("cluster", "a", "b", "-o", "c", says="one MODEL")
+        self.wrong("export", "a", says="-o FILE")
+        self.wrong("random", "-o", "b", says="--arch")
+        self.wrong("classify", says="needs pictures")
+        self.wrong("classify", "a.safetensors", says="needs pictures")
+        self.wrong("eval", "a", says="--images")
+        self.wrong("embed", "a", says="-o FILE")
+        self.wrong("inspect", says="FILE")
+
+
+if __name__ == "__main__":
+    main()

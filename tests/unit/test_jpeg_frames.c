@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cutting a stream of JPEGs into frames: by structure, whatever the bytes inside. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "jpeg_frames.h"
+
+/* A frame with an EXIF segment that holds a whole thumbnail, a scan with a stuffed FF and a restart, a second
+ * scan. */
+static const uint8_t frame[] = {
+    0xff, 0xd8,                                                 /* SOI */
+    0xff, 0xe1, 0x00, 0x08, 0xff, 0xd8, 0xff, 0xd9, 0xff, 0xd9, /* APP1 with SOI and EOI inside */
+    0xff, 0xff, 0xdb, 0x00, 0x03, 0x07,                         /* a fill byte, DQT */
+    0xff, 0xda, 0x00, 0x04, 0x01, 0x02,                         /* SOS */
+    0x11, 0xff, 0x00, 0xd9, 0xff, 0xd3, 0x22, 0xff, 0xff, 0xd1,
+    0x44,                         /* data: FF stuffed, RST3, fill and RST1 */
+    0xff, 0xc4, 0x00, 0x02,       /* DHT without content */
+    0xff, 0xda, 0x00, 0x02, 0xd9, /* a second scan */
+    0xff, 0xd9,                   /* EOI */
+};
+
+/* Feeds `data`; every frame found must be `frame`. Returns their number. */
+static size_t count(tool_frame_cutter *cutter, const uint8_t *data, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (!tool_frame_byte(cutter, data[i]))
+            continue;
+        assert_int_equal(cutter->size, sizeof frame);
+        assert_memory_equal(cutter->data, frame, sizeof frame);
+        n++;
+    }
+    return n;
+}
+
+static void frames_follow_each_other(void **state)
+{
+    (void)state;
+    const uint8_t between[] = {0x00, 0xff, 0x00, 0xd8, 0xff}; /* no SOI; its last FF fills the next one */
+    tool_frame_cutter cutter = {0};
+    assert_int_equal(count(&cutter, frame, sizeof frame), 1);
+    assert_int_equal(count(&cutter, frame, sizeof frame), 1);
+    assert_int_equal(count(&cutter, between, sizeof between), 0);
+    assert_false(tool_frame_cut_off(&cutter));
+    assert_int_equal(count(&cutter, frame, sizeof frame), 1);
+    tool_frame_free(&cutter);
+}
+
+static void every_cut_is_noticed(void **state)
+{
+    (void)state;
+    for (size_t size = 2; size < sizeof frame; size++) {
+        tool_frame_cutter cutter = {0};
+        assert_int_equal(count(&cutter, frame, size), 0);
+        assert_true(tool_frame_cut_off(&cutter));
+        assert_int_equal(count(&cutter, frame + size, sizeof frame - size), 1);
+        assert_false(tool_frame_cut_off(&cutter));
+        tool_frame_free(&cutter);
+    }
+}
+
+static void what_is_no_jpeg_is_passed_over(void **state)
+{
+    (void)state;
+    const uint8_t broken[] = {0xff, 0xd8, 0x00, 0x12}; /* no marker after SOI */
+    const uint8_t short_length[] = {0xff, 0xd8, 0xff,
+                                    0xe0, 0x00, 0x01}; /* a length below its own two bytes */
+    tool_frame_cutter cutter = {0};
+    assert_int_equal(count(&cutter, broken, sizeof broken), 0);
+    assert_int_equal(count(&cutter, frame, sizeof frame), 1);
+    assert_int_equal(count(&cutter, short_length, sizeof short_length), 0);
+    assert_int_equal(count(&cutter, frame, sizeof frame), 1);
+    tool_frame_free(&cutter);
+}
+
+/* A scan that never ends is given up at 64 MiB; the next frame is found again. */
+static void endless_frame_is_bounded(void **state)
+{
+    (void)state;
+    tool_frame_cutter cutter = {0};
+    const uint8_t end[] = {0xff, 0xd9};
+    assert_int_equal(count(&cutter, frame, sizeof frame - 2), 0);
+    for (size_t i = 0; i < (size_t)65 << 20; i++)
+        assert_false(tool_frame_byte(&cutter, 0x55));
+    assert_true(cutter.capacity <= (size_t)64 << 20);
+    assert_int_equal(count(&cutter, end, sizeof end), 0);
+    assert_int_equal(count(&cutter, frame, sizeof frame), 1);
+    tool_frame_free(&cutter);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frames_follow_each_other),
+        cmocka_unit_test(every_cut_is_noticed),
+        cmocka_unit_test(what_is_no_jpeg_is_passed_over),
+        cmocka_unit_test(endless_frame_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
