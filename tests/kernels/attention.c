@@ -144,7 +144,7 @@ void bench_softmax_f32(harness *h)
     bench.kernels = h->kernels;
     bench.scores = guarded(h, 192 * sizeof(float), 64);
     memset(bench.scores, 0, 192 * sizeof(float));
-    printf("  %.2f G numbers/s\n", 192 / time_call(call_softmax, NULL) * 1e-9);
+    printf("  %.2f G numbers/s\n", 192 / time_call(call_softmax, NULL, 1) * 1e-9);
     end_case(h);
 }
 
@@ -172,7 +172,8 @@ void bench_attention(harness *h)
                                                 3 * dim,
                                                 guarded(h, n * dim * 4, 64),
                                                 dim};
-            const double gmacs = 2.0 * (double)(n * n * dim) / time_call(call_attention, NULL) * 1e-9;
+            const double gmacs =
+                2.0 * (double)(n * n * dim) / time_call(call_attention, NULL, n_threads) * 1e-9;
             printf("  %zu tokens, %zu heads of 64, %zu thread%s: %.1f GMAC/s", n, heads, n_threads,
                    n_threads > 1 ? "s" : "", gmacs);
             if (h->peak_gmacs > 0)

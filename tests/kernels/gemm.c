@@ -132,64 +132,71 @@ void bench_matrix_row(harness *h)
     (void)h; /* not on the way of a run */
 }
 
-static struct gemm_bench {
+typedef struct gemm_bench {
     const lutra_kernels *kernels;
     lutra_thread_pool *pool;
+    random_matrix weights;
     lutra_gemm gemm;
     void *scratch;
-} bench;
+} gemm_bench;
 
 static void call_gemm(void *argument)
 {
-    (void)argument;
-    lutra_gemm_f32(bench.kernels, bench.pool, &bench.gemm, bench.scratch);
+    const gemm_bench *bench = argument;
+    lutra_gemm_f32(bench->kernels, bench->pool, &bench->gemm, bench->scratch);
 }
 
-static double time_gemm(harness *h, size_t m, size_t n, size_t k, matrix_kind kind, size_t n_threads)
+static const matrix_kind bench_kinds[] = {{.dtype = LUTRA_F32},
+                                          {.bits = 6, .i8 = true, .scale_per_row = true},
+                                          {.bits = 4, .i8 = true, .scale_per_row = true},
+                                          {.bits = 6, .scale_per_row = true}};
+#define N_KINDS (sizeof bench_kinds / sizeof *bench_kinds)
+
+static void bench_shape(harness *h, size_t m, size_t n, size_t k, size_t n_threads)
 {
-    random_matrix w;
+    gemm_bench benches[N_KINDS];
+    void *arguments[N_KINDS];
+    double seconds[N_KINDS];
+    lutra_thread_pool *pool = start_pool(n_threads);
     begin_case(h, "benchmark");
-    make_matrix(h, n, k, kind, &w);
     const float *a = guarded_floats(h, m * k, ORDINARY);
     float *c = guarded(h, m * n * sizeof(float), 64);
-    bench.kernels = h->kernels;
-    bench.pool = start_pool(n_threads);
-    bench.scratch = guarded(h, lutra_gemm_f32_scratch(k, n_threads), 64);
-    bench.gemm = (lutra_gemm){.m = m, .weights = &w.matrix, .a = a, .lda = k, .c = c, .ldc = n};
-    const double seconds = time_call(call_gemm, NULL);
-    lutra_thread_pool_free(bench.pool);
+    void *scratch = guarded(h, lutra_gemm_f32_scratch(k, n_threads), 64);
+    for (size_t i = 0; i < N_KINDS; i++) {
+        benches[i] = (gemm_bench){.kernels = h->kernels, .pool = pool, .scratch = scratch};
+        make_matrix(h, n, k, bench_kinds[i], &benches[i].weights);
+        benches[i].weights.matrix.codebook = benches[i].weights.codebook;
+        benches[i].gemm =
+            (lutra_gemm){.m = m, .weights = &benches[i].weights.matrix, .a = a, .lda = k, .c = c, .ldc = n};
+        arguments[i] = &benches[i];
+    }
+    time_calls(N_KINDS, call_gemm, arguments, n_threads, seconds);
+    printf("  %4zu x %4zu x %4zu, %zu thread%s:", m, n, k, n_threads, n_threads > 1 ? "s" : " ");
+    for (size_t i = 0; i < N_KINDS; i++) {
+        const double gmacs = (double)(m * n * k) / seconds[i] * 1e-9;
+        if (i)
+            printf("; %u bits %s", bench_kinds[i].bits, bench_kinds[i].i8 ? "I8" : "F32");
+        else
+            printf(" dense F32");
+        printf(" %.1f GMAC/s", gmacs);
+        if (h->peak_gmacs > 0)
+            printf(" (%.0f %%)", 100 * gmacs / h->peak_gmacs / (double)n_threads);
+        if (i)
+            printf(", %.3f of dense's time", seconds[i] / seconds[0]);
+    }
+    printf("\n");
+    fflush(stdout);
+    lutra_thread_pool_free(pool);
     end_case(h);
-    return seconds;
 }
 
-/* The products of DeiT-Tiny and DeiT-Base, clustered at 64 and 16, beside the same dense. */
+/* Products of DeiT-Tiny, Small and Base, dense and clustered at 64 and 16 entries. */
 void bench_gemm(harness *h)
 {
     static const size_t shapes[][3] = {{197, 192, 192}, {197, 576, 192},  {197, 768, 192},
                                        {197, 192, 768}, {1, 1000, 192},   {197, 384, 1536},
                                        {197, 768, 768}, {197, 3072, 768}, {197, 768, 3072}};
-    static const matrix_kind kinds[] = {{.dtype = LUTRA_F32},
-                                        {.bits = 6, .i8 = true, .scale_per_row = true},
-                                        {.bits = 4, .i8 = true, .scale_per_row = true},
-                                        {.bits = 6, .scale_per_row = true}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        for (size_t n_threads = 1; n_threads <= 2; n_threads++) {
-            const size_t m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
-            double dense = 0;
-            printf("  %zu x %zu x %zu, %zu thread%s:", m, n, k, n_threads, n_threads > 1 ? "s" : "");
-            for (size_t j = 0; j < sizeof kinds / sizeof *kinds; j++) {
-                char text[64];
-                const double seconds = time_gemm(h, m, n, k, kinds[j], n_threads);
-                const double gmacs = (double)(m * n * k) / seconds * 1e-9;
-                if (j == 0)
-                    dense = seconds;
-                printf("%s %s %.1f GMAC/s", j ? ";" : "",
-                       j ? name_of_matrix(&kinds[j], text, sizeof text) : "dense F32", gmacs);
-                if (h->peak_gmacs > 0)
-                    printf(" (%.0f %%)", 100 * gmacs / h->peak_gmacs / (double)n_threads);
-                if (j)
-                    printf(", %.3f of dense's time", seconds / dense);
-            }
-            printf("\n");
-        }
+    for (size_t n_threads = 1; n_threads <= 2; n_threads++)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+            bench_shape(h, shapes[i][0], shapes[i][1], shapes[i][2], n_threads);
 }

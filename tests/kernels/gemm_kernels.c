@@ -179,7 +179,7 @@ void bench_unpack_panel_f32(harness *h)
         for (int i8 = 0; i8 < 2; i8++) {
             fill_codebook(h, bits, i8 != 0, bench.codebook);
             bench.i8 = i8 != 0;
-            seconds[i8] = time_call(call_unpack, NULL);
+            seconds[i8] = time_call(call_unpack, NULL, 1);
         }
         const double weights = BENCH_K * (double)PANEL;
         printf("  %u bits: F32 codebook %.1f, I8 %.1f G weights/s", bits, weights / seconds[0] * 1e-9,
@@ -209,7 +209,7 @@ void bench_pack_panel_f32(harness *h)
         make_matrix(h, PANEL, BENCH_K, kind, &w);
         bench = (struct panel_bench){.h = h, .rows = w.matrix.dense};
         bench.panel = guarded(h, BENCH_K * PANEL * sizeof(float), 64);
-        const double seconds = time_call(call_pack, &kind.dtype), weights = BENCH_K * (double)PANEL;
+        const double seconds = time_call(call_pack, &kind.dtype, 1), weights = BENCH_K * (double)PANEL;
         printf("  %s: %.1f G weights/s", name_of_matrix(&kind, text, sizeof text), weights / seconds * 1e-9);
         if (h->peak_gmacs > 0)
             printf(" (the time of %.1f rows of multiply-adds at the peak)",
@@ -239,7 +239,7 @@ void bench_multiply_f32(harness *h)
         bench.c = guarded(h, m * n * sizeof(float), 64);
         for (size_t j = 0; j < k * n; j++)
             bench.panel[j] = random_float(h, -1.0f, 1.0f);
-        const double gmacs = (double)(m * n * k) / time_call(call_multiply, &k) * 1e-9;
+        const double gmacs = (double)(m * n * k) / time_call(call_multiply, &k, 1) * 1e-9;
         printf("  %zu x %zu, k %zu: %.1f GMAC/s", m, n, k, gmacs);
         if (h->peak_gmacs > 0)
             printf(", %.0f %% of the peak", 100.0 * gmacs / h->peak_gmacs);
@@ -268,7 +268,7 @@ void bench_finish_f32(harness *h)
         for (size_t j = 0; j < LUTRA_MAX_TILE_COLUMNS; j++)
             columns.scale[j] = columns.layer_scale[j] = 1.0f;
         printf("  %s: %.2f G numbers/s\n", names[activation],
-               (double)n / time_call(call_finish, NULL) * 1e-9);
+               (double)n / time_call(call_finish, NULL, 1) * 1e-9);
         end_case(h);
     }
 }

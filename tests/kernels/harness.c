@@ -147,29 +147,41 @@ lutra_thread_pool *start_pool(size_t n_threads)
     return pool;
 }
 
-static double now(void)
+static double now(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double time_call(void (*call)(void *), void *argument)
+#define ROUNDS 15
+#define ROUND_SECONDS 3e-3
+
+void time_calls(size_t n_calls, void (*call)(void *), void *const *arguments, size_t n_threads,
+                double *seconds)
 {
-    double best = INFINITY;
-    size_t n = 1;
-    for (int round = 0; round < 12;) {
-        const double begin = now();
-        for (size_t i = 0; i < n; i++)
-            call(argument);
-        const double seconds = now() - begin;
-        if (seconds < 4e-3) {
-            n *= 2;
-            continue;
+    const clockid_t clock = n_threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
+    size_t repeats[MAX_TIMED];
+    for (size_t i = 0; i < n_calls; i++) {
+        double begin = now(clock), took = 0;
+        for (repeats[i] = 0; took < ROUND_SECONDS; repeats[i]++) {
+            call(arguments[i]);
+            took = now(clock) - begin;
         }
-        if (seconds / (double)n < best)
-            best = seconds / (double)n;
-        round++;
+        seconds[i] = INFINITY;
     }
-    return best;
+    for (size_t round = 0; round < ROUNDS; round++)
+        for (size_t i = 0; i < n_calls; i++) {
+            const double begin = now(clock);
+            for (size_t j = 0; j < repeats[i]; j++)
+                call(arguments[i]);
+            seconds[i] = fmin(seconds[i], (now(clock) - begin) / (double)repeats[i]);
+        }
+}
+
+double time_call(void (*call)(void *), void *argument, size_t n_threads)
+{
+    double seconds;
+    time_calls(1, call, &argument, n_threads, &seconds);
+    return seconds;
 }

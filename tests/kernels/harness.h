@@ -50,8 +50,14 @@ void check_near(harness *h, double got, double want, double bound, size_t row, s
 
 lutra_thread_pool *start_pool(size_t n_threads);
 
-/* Seconds that one call takes: the least of several rounds of at least a few milliseconds. */
-double time_call(void (*call)(void *), void *argument);
+/* Seconds that one call takes: the least of several rounds of a few milliseconds. On one thread it is the
+ * time that the processor spent on it, so that other programs do not count; on several it is the clock's. */
+double time_call(void (*call)(void *), void *argument, size_t n_threads);
+
+/* The same for several calls that take turns, so that a change of the machine's clock meets all of them. */
+#define MAX_TIMED 4
+void time_calls(size_t n_calls, void (*call)(void *), void *const *arguments, size_t n_threads,
+                double *seconds);
 
 /* f32 multiply-adds per second of one core with the widest FMA of the level, in 1e9; 0 where unknown. */
 double measure_peak(const char *level);

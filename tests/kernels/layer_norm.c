@@ -80,7 +80,7 @@ void bench_layer_norm_row_f32(harness *h)
     for (size_t i = 0; i < 2; i++) {
         prepare(h, 1, dims[i], 1);
         printf("  dim %zu: %.2f G numbers/s\n", dims[i],
-               (double)dims[i] / time_call(call_row, &bench.norm) * 1e-9);
+               (double)dims[i] / time_call(call_row, &bench.norm, 1) * 1e-9);
         finish(h);
     }
 }
@@ -119,7 +119,7 @@ void bench_layer_norm(harness *h)
     for (size_t n_threads = 1; n_threads <= 2; n_threads++) {
         prepare(h, 197, 192, n_threads);
         printf("  197 x 192, %zu thread%s: %.1f us\n", n_threads, n_threads > 1 ? "s" : "",
-               1e6 * time_call(call_layer_norm, &bench.norm));
+               1e6 * time_call(call_layer_norm, &bench.norm, n_threads));
         finish(h);
     }
 }

@@ -85,7 +85,7 @@ void bench_patch_row_f32(harness *h)
 {
     begin_case(h, "benchmark");
     prepare(h, 1, 16, 16, 16, 1);
-    printf("  16 pixels: %.2f G pixels/s\n", 16 / time_call(call_row, &bench.patches) * 1e-9);
+    printf("  16 pixels: %.2f G pixels/s\n", 16 / time_call(call_row, &bench.patches, 1) * 1e-9);
     lutra_thread_pool_free(bench.pool);
     end_case(h);
 }
@@ -101,7 +101,7 @@ void bench_patches(harness *h)
         begin_case(h, "benchmark");
         prepare(h, 1, 224, 224, 16, n_threads);
         printf("  224 x 224, %zu thread%s: %.1f us\n", n_threads, n_threads > 1 ? "s" : "",
-               1e6 * time_call(call_patches, &bench.patches));
+               1e6 * time_call(call_patches, &bench.patches, n_threads));
         lutra_thread_pool_free(bench.pool);
         end_case(h);
     }

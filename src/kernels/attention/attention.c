@@ -117,9 +117,24 @@ static void multiply_all(const lutra_kernels *kernels, size_t m, size_t k, const
                               panels + p * panel_stride, panel_stride, c + p * LUTRA_PANEL, ldc);
 }
 
-/* `m` queries with a block of keys: their output gains the block's part, still to be divided by the sum. */
-static void attend(const struct job *job, const struct workspace *w, size_t m, const float *q, size_t n_keys,
-                   lutra_softmax *softmax, float *out)
+/* The output so far gains a block's part; after the last block it is divided by the sum of the probabilities.
+ */
+static void merge(const lutra_softmax *softmax, bool is_first, bool is_last, size_t dim, const float *sums,
+                  float *out)
+{
+    const float factor = is_last ? 1.0f / softmax->sum : 1.0f;
+    if (is_first) {
+        for (size_t j = 0; j < dim; j++)
+            out[j] = sums[j] * factor;
+        return;
+    }
+    for (size_t j = 0; j < dim; j++)
+        out[j] = (out[j] * softmax->correction + sums[j]) * factor;
+}
+
+/* `m` queries with the keys key..key + n_keys. */
+static void attend(const struct job *job, const struct workspace *w, size_t m, const float *q, size_t key,
+                   size_t n_keys, lutra_softmax *softmax, float *out)
 {
     const lutra_attention *a = job->attention;
     const size_t wide = lutra_round_up(a->head_dim, LUTRA_PANEL);
@@ -130,8 +145,8 @@ static void attend(const struct job *job, const struct workspace *w, size_t m, c
     multiply_all(job->kernels, m, n_keys, w->scores, KEY_BLOCK, a->head_dim, w->values,
                  LUTRA_PANEL * KEY_BLOCK, w->sums, wide);
     for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < a->head_dim; j++)
-            out[i * a->ld_out + j] = out[i * a->ld_out + j] * softmax[i].correction + w->sums[i * wide + j];
+        merge(&softmax[i], key == 0, key + n_keys == a->n_tokens, a->head_dim, w->sums + i * wide,
+              out + i * a->ld_out);
 }
 
 static void attend_head(void *argument, size_t task, size_t worker)
@@ -147,23 +162,16 @@ static void attend_head(void *argument, size_t task, size_t worker)
     const float *qkv = a->qkv + image * a->n_tokens * a->ld_qkv + head * a->head_dim;
     float *out = a->out + (image * a->n_tokens + first) * a->ld_out + head * a->head_dim;
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         w.softmax[i] = (lutra_softmax){.max = -FLT_MAX};
-        memset(out + i * a->ld_out, 0, a->head_dim * sizeof *out);
-    }
     for (size_t key = 0; key < a->n_tokens; key += KEY_BLOCK) {
         const size_t n_keys = smaller(KEY_BLOCK, a->n_tokens - key);
         pack_keys_and_values(job->kernels, a, qkv + key * a->ld_qkv, n_keys, &w);
         for (size_t chunk = 0; chunk < n_chunks; chunk++) {
             const size_t row = n * chunk / n_chunks;
-            attend(job, &w, n * (chunk + 1) / n_chunks - row, qkv + (first + row) * a->ld_qkv, n_keys,
+            attend(job, &w, n * (chunk + 1) / n_chunks - row, qkv + (first + row) * a->ld_qkv, key, n_keys,
                    w.softmax + row, out + row * a->ld_out);
         }
-    }
-    for (size_t i = 0; i < n; i++) {
-        const float factor = 1.0f / w.softmax[i].sum;
-        for (size_t j = 0; j < a->head_dim; j++)
-            out[i * a->ld_out + j] *= factor;
     }
 }
 

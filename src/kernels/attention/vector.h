@@ -6,23 +6,58 @@
 #include "kernels/table.h"
 #include "kernels/vector/functions.h"
 
+#define LOG2_E 0x1.715476p+0f
+#define N_SUMS ((size_t)4)
+
+/* e^x = 2^(x log2 e), and the factor costs nothing when it is multiplied into the scale. Below 2^-125 a
+ * softmax has nothing left. */
+LUTRA_INLINE vector exponentiate(const float *scores, vector factor, vector offset)
+{
+    return v_exp2(v_max(v_multiply_add(v_load(scores), factor, offset), v_set(-125.0f)));
+}
+
 void LUTRA_OF_LEVEL(softmax_f32)(size_t n, float scale, float *scores, lutra_softmax *running)
 {
-    const vector factor = v_set(scale);
-    vector max = v_set(running->max), sum = v_set(0.0f);
+    const size_t step = N_SUMS * VECTOR_WIDTH, fast = n / step * step;
+    vector part[N_SUMS]; /* several at once, because one would wait for itself */
     /* What fills the last vector up counts as infinitely little. */
     for (size_t i = n; i % VECTOR_WIDTH; i++)
         scores[i] = -FLT_MAX;
-    for (size_t i = 0; i < n; i += VECTOR_WIDTH)
-        max = v_max(max, v_multiply(v_load(scores + i), factor));
-    const float new_max = v_largest(max);
-    max = v_set(new_max);
-    for (size_t i = 0; i < n; i += VECTOR_WIDTH) {
-        const vector e = v_exp(v_subtract(v_multiply(v_load(scores + i), factor), max));
-        v_store(scores + i, e);
-        sum = v_add(sum, e);
+    LUTRA_UNROLL
+    for (size_t j = 0; j < N_SUMS; j++)
+        part[j] = v_set(-FLT_MAX);
+    for (size_t i = 0; i < fast; i += step) {
+        LUTRA_UNROLL
+        for (size_t j = 0; j < N_SUMS; j++)
+            part[j] = v_max(part[j], v_load(scores + i + j * VECTOR_WIDTH));
     }
-    running->correction = expf(running->max - new_max);
-    running->sum = running->sum * running->correction + v_sum(sum);
-    running->max = new_max;
+    for (size_t i = fast; i < n; i += VECTOR_WIDTH)
+        part[0] = v_max(part[0], v_load(scores + i));
+    const float max =
+        fmaxf(running->max, scale * v_largest(v_max(v_max(part[0], part[1]), v_max(part[2], part[3]))));
+
+    const vector factor = v_set(scale * LOG2_E), offset = v_set(-max * LOG2_E);
+    LUTRA_UNROLL
+    for (size_t j = 0; j < N_SUMS; j++)
+        part[j] = v_set(0.0f);
+    for (size_t i = 0; i < fast; i += step) {
+        LUTRA_UNROLL
+        for (size_t j = 0; j < N_SUMS; j++) {
+            const vector e = exponentiate(scores + i + j * VECTOR_WIDTH, factor, offset);
+            v_store(scores + i + j * VECTOR_WIDTH, e);
+            part[j] = v_add(part[j], e);
+        }
+    }
+    for (size_t i = fast; i < n; i += VECTOR_WIDTH) {
+        const vector e = exponentiate(scores + i, factor, offset);
+        v_store(scores + i, e);
+        part[0] = v_add(part[0], e);
+    }
+    /* The first block has nothing to correct, nor has one without a new maximum. */
+    running->correction = running->max == max        ? 1.0f
+                          : running->max == -FLT_MAX ? 0.0f
+                                                     : expf(running->max - max);
+    running->sum =
+        running->sum * running->correction + v_sum(v_add(v_add(part[0], part[1]), v_add(part[2], part[3])));
+    running->max = max;
 }

@@ -24,10 +24,11 @@ LUTRA_INLINE void multiply_tile(const size_t m, const size_t n_panels, size_t k,
     for (size_t i = 0; i < N_BASES; i++)
         base[i] = a + (i * BASE_ROWS < m ? i * BASE_ROWS * lda : 0);
     LUTRA_UNROLL
-    for (size_t i = 0; i < m; i++)
+    for (size_t i = 0; i < m; i++) {
         LUTRA_UNROLL
-    for (size_t j = 0; j < n_vectors; j++)
-        sum[i][j] = v_set(0.0f);
+        for (size_t j = 0; j < n_vectors; j++)
+            sum[i][j] = v_set(0.0f);
+    }
     for (size_t l = 0; l < k; l++) {
         vector w[TILE_VECTORS];
         LUTRA_UNROLL
@@ -46,10 +47,11 @@ LUTRA_INLINE void multiply_tile(const size_t m, const size_t n_panels, size_t k,
             base[i]++;
     }
     LUTRA_UNROLL
-    for (size_t i = 0; i < m; i++)
+    for (size_t i = 0; i < m; i++) {
         LUTRA_UNROLL
-    for (size_t j = 0; j < n_vectors; j++)
-        v_store(c + i * ldc + j * VECTOR_WIDTH, sum[i][j]);
+        for (size_t j = 0; j < n_vectors; j++)
+            v_store(c + i * ldc + j * VECTOR_WIDTH, sum[i][j]);
+    }
 }
 
 #define ROWS(m, n_panels)                                                                                    \

@@ -14,10 +14,11 @@ void LUTRA_OF_LEVEL(layer_norm_row_f32)(size_t dim, const float *x, const float 
                  fast = dim / step * step;
     vector sums[N_SUMS] = {v_set(0.0f), v_set(0.0f), v_set(0.0f), v_set(0.0f)};
     float rest = 0;
-    for (size_t i = 0; i < fast; i += step)
+    for (size_t i = 0; i < fast; i += step) {
         LUTRA_UNROLL
-    for (size_t j = 0; j < N_SUMS; j++)
-        sums[j] = v_add(sums[j], v_load(x + i + j * VECTOR_WIDTH));
+        for (size_t j = 0; j < N_SUMS; j++)
+            sums[j] = v_add(sums[j], v_load(x + i + j * VECTOR_WIDTH));
+    }
     for (size_t i = fast; i < whole; i += VECTOR_WIDTH)
         sums[0] = v_add(sums[0], v_load(x + i));
     for (size_t i = whole; i < dim; i++)
@@ -31,11 +32,12 @@ void LUTRA_OF_LEVEL(layer_norm_row_f32)(size_t dim, const float *x, const float 
     for (size_t j = 0; j < N_SUMS; j++)
         sums[j] = v_set(0.0f);
     rest = 0;
-    for (size_t i = 0; i < fast; i += step)
+    for (size_t i = 0; i < fast; i += step) {
         LUTRA_UNROLL
-    for (size_t j = 0; j < N_SUMS; j++) {
-        const vector d = v_subtract(v_load(x + i + j * VECTOR_WIDTH), means);
-        sums[j] = v_multiply_add(d, d, sums[j]);
+        for (size_t j = 0; j < N_SUMS; j++) {
+            const vector d = v_subtract(v_load(x + i + j * VECTOR_WIDTH), means);
+            sums[j] = v_multiply_add(d, d, sums[j]);
+        }
     }
     for (size_t i = fast; i < whole; i += VECTOR_WIDTH) {
         const vector d = v_subtract(v_load(x + i), means);

@@ -92,16 +92,11 @@ LUTRA_INLINE vector v_absolute(vector a)
     return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
 }
 
-LUTRA_INLINE vector v_round(vector a)
+/* a * 2^n, where n is the whole number in the low 9 bits of `bits`, if the result is no denormal. */
+LUTRA_INLINE vector v_add_to_exponent(vector a, vector bits)
 {
-    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-
-/* a * 2^n for whole numbers n in -126..127. */
-LUTRA_INLINE vector v_scale_by_power(vector a, vector n)
-{
-    const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-    return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
+    return _mm256_castsi256_ps(
+        _mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(bits), 23)));
 }
 
 LUTRA_INLINE float v_sum(vector a)

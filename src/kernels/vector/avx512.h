@@ -85,15 +85,11 @@ LUTRA_INLINE vector v_absolute(vector a)
     return _mm512_abs_ps(a);
 }
 
-LUTRA_INLINE vector v_round(vector a)
+/* a * 2^n, where n is the whole number in the low 9 bits of `bits`, if the result is no denormal. */
+LUTRA_INLINE vector v_add_to_exponent(vector a, vector bits)
 {
-    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-
-/* a * 2^n for whole numbers n in -126..127. */
-LUTRA_INLINE vector v_scale_by_power(vector a, vector n)
-{
-    return _mm512_scalef_ps(a, n);
+    return _mm512_castsi512_ps(
+        _mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(bits), 23)));
 }
 
 LUTRA_INLINE float v_sum(vector a)
