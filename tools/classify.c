@@ -5,6 +5,7 @@
 
 #include "classify.h"
 #include "decode.h"
+#include "draw.h"
 #include "metrics.h"
 
 /* Pictures per run where there are several. */
@@ -92,6 +93,7 @@ static int report_batch(const tool_arguments *arguments, const tool_session *ses
 {
     int result = TOOL_DONE;
     const float *at = logits;
+    const uint8_t *pixels = decoder->pixels;
     for (size_t i = decoder->first; !result && i < decoder->end; i++) {
         const lutra_error *error = &decoder->errors[i - decoder->first];
         const bool read = error->status == LUTRA_OK;
@@ -100,9 +102,14 @@ static int report_batch(const tool_arguments *arguments, const tool_session *ses
                 list, picture_json(arguments, session, files->paths[i],
                                    read ? tool_predictions_json(session, at, n_top) : json_array(),
                                    read ? NULL : error->message));
-        else if (read)
+        else if (read) {
+            if (arguments->draw)
+                tool_draw(stdout, pixels, session->info->preprocessing.height,
+                          session->info->preprocessing.width);
             result = print_picture(session, files->paths[i], at, n_top);
+        }
         at += read ? session->info->n_classes : 0;
+        pixels += read ? decoder->picture_bytes : 0;
     }
     return result;
 }
@@ -193,8 +200,8 @@ static int run(const tool_arguments *arguments)
 }
 
 static const tool_option options[] = {
-    TOOL_TOP,     TOOL_LABELS, TOOL_ARCH, TOOL_IMAGE_SIZE, TOOL_CROP_PCT, TOOL_NO_EXIF,   TOOL_MODE,
-    TOOL_THREADS, TOOL_STREAM, TOOL_JSON, TOOL_QUIET,      TOOL_HELP,     TOOL_NO_OPTION,
+    TOOL_TOP,     TOOL_LABELS, TOOL_ARCH,   TOOL_IMAGE_SIZE, TOOL_CROP_PCT, TOOL_NO_EXIF, TOOL_MODE,
+    TOOL_THREADS, TOOL_DRAW,   TOOL_STREAM, TOOL_JSON,       TOOL_QUIET,    TOOL_HELP,    TOOL_NO_OPTION,
 };
 
 const tool_command tool_command_classify = {

@@ -40,7 +40,7 @@ typedef struct tool_arguments {
     lutra_codebook_type codebook;
     lutra_dtype dtype;
     uint64_t seed;
-    bool exact, errors, stream, plan, verify;
+    bool exact, errors, draw, stream, plan, verify;
 } tool_arguments;
 
 typedef struct tool_command {

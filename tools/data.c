@@ -9,7 +9,7 @@
 
 #include "inputs.h"
 
-enum { N_PLACES = 3 };
+enum { N_PLACES = 4 };
 
 /* The folder of the running program, without "/" at its end -> `folder` [size]; false where it is not known.
  */
@@ -45,8 +45,11 @@ static size_t data_places(char places[N_PLACES][4096])
         return 1;
     }
     if (program_folder(program, sizeof program)) {
-        if (exists(program, "../build.ninja")) /* not installed: BUILD/tools/lutra */
+        if (exists(program, "../build.ninja")) { /* not installed: BUILD/tools/lutra */
             snprintf(places[n++], sizeof places[0], "%s/../../data", program);
+            snprintf(places[n++], sizeof places[0], "%s/../../../data",
+                     program); /* build/NAME, as ./check has it */
+        }
         snprintf(places[n++], sizeof places[0], "%s/../share/lutra", program);
     }
     snprintf(places[n++], sizeof places[0], "%s", LUTRA_DATA_DIR);

@@ -7,7 +7,8 @@
 
 /* The first that exists of
  *   $LUTRA_DATA_DIR/NAME               (where set, it is the only place)
- *   EXECUTABLE/../../data/NAME         (a build folder inside the source tree)
+ *   EXECUTABLE/../../data/NAME         (a build folder inside the source tree,
+ *   EXECUTABLE/../../../data/NAME       or two levels down)
  *   EXECUTABLE/../share/lutra/NAME     (an installation that was moved)
  *   the installed data directory/NAME
  * allocated; NULL and an IO error that lists the places where there is none. */

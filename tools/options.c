@@ -132,6 +132,7 @@ static void set_flag(tool_arguments *arguments, tool_option id, bool *help)
 {
     arguments->exact |= id == TOOL_EXACT;
     arguments->errors |= id == TOOL_ERRORS;
+    arguments->draw |= id == TOOL_DRAW;
     arguments->stream |= id == TOOL_STREAM;
     arguments->plan |= id == TOOL_PLAN;
     arguments->verify |= id == TOOL_VERIFY;
