@@ -44,7 +44,7 @@ static uint64_t position(const decoder *d)
     return d->picture->size - d->source.bytes_in_buffer;
 }
 
-static void fail_now(decoder *d, const char *message)
+_Noreturn static void fail_now(decoder *d, const char *message)
 {
     d->status = lutra_fail(d->error, LUTRA_ERROR_FORMAT, d->picture->name,
                            d->ended ? d->picture->size : position(d), "%s", message);
@@ -81,10 +81,10 @@ static void on_message(j_common_ptr jpeg, int level)
         return; /* a trace */
     switch (jpeg->err->msg_code) {
     case JWRN_HIT_MARKER:
+        fail_now(jpeg->client_data, "the picture is cut short");
     case JWRN_HUFF_BAD_CODE:
     case JWRN_MUST_RESYNC:
-        fail_now(jpeg->client_data, ((decoder *)jpeg->client_data)->ended ? "the picture is cut short"
-                                                                          : "the picture's data is damaged");
+        fail_now(jpeg->client_data, "the picture's data is damaged");
     }
 }
 

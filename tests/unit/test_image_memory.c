@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -31,14 +32,15 @@
 
 #define KIB ((size_t)1024)
 
-/* Private writable memory of this process, bytes: what RLIMIT_DATA limits. */
-static size_t data_size(void)
+/* A line of the kernel's about this process, in bytes: "VmData" is private writable memory, what RLIMIT_DATA
+ * limits, "VmHWM" the most that was resident. */
+static size_t status_bytes(const char *name)
 {
     char line[256];
-    size_t kib = 0;
+    size_t kib = 0, length = strlen(name);
     FILE *file = fopen("/proc/self/status", "r");
     while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "VmData: %zu kB", &kib) == 1)
+        if (strncmp(line, name, length) == 0 && sscanf(line + length, ": %zu kB", &kib) == 1)
             break;
     if (file)
         fclose(file);
@@ -73,7 +75,7 @@ static int read_within(const void *argument)
     const large *picture = argument;
     lutra_preprocessing p = {.width = 224, .height = 224, .crop_pct = 0.875, .resample = 3};
     static uint8_t pixels[224 * 224 * 3];
-    size_t most = data_size() + picture->allowance;
+    size_t most = status_bytes("VmData") + picture->allowance;
     struct rlimit limit = {most, most};
     if (!SANITIZED && setrlimit(RLIMIT_DATA, &limit) != 0)
         return 99;
@@ -192,6 +194,79 @@ static void too_little_memory_is_an_error(void **state)
     assert_int_equal(make_and_read(make_png, picture), LUTRA_ERROR_MEMORY);
 }
 
+/* A golden file that is made to declare 16384 x 16384 pixels, the most that is allowed. */
+typedef struct liar {
+    const char *name;
+    void (*declare)(uint8_t *data, size_t size);
+} liar;
+
+static uint8_t *find(uint8_t *data, size_t size, const char *what, size_t length)
+{
+    for (size_t at = 0; at + length <= size; at++)
+        if (memcmp(data + at, what, length) == 0)
+            return data + at;
+    return NULL;
+}
+
+static void declare_progressive(uint8_t *data, size_t size)
+{
+    uint8_t *frame = find(data, size, "\xff\xc2", 2);
+    if (frame)
+        memcpy(frame + 5, "\x40\0\x40\0", 4);
+}
+
+static void declare_interlaced(uint8_t *data, size_t size)
+{
+    (void)size;
+    memcpy(data + 16, "\0\0\x40\0\0\0\x40\0", 8);
+    uint32_t crc = golden_crc(data + 12, 17);
+    for (size_t i = 0; i < 4; i++)
+        data[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
+}
+
+/* 16383 x 16383, WebP's own limit: two numbers of 14 bits, less one. */
+static void declare_webp(uint8_t *data, size_t size)
+{
+    uint8_t *stream = find(data, size, "VP8L", 4);
+    if (stream)
+        memcpy(stream + 9, "\xfe\xbf\xff", 3);
+}
+
+/* 0 where the lie was found out within 16 MiB of resident memory. */
+static int read_liar(const void *argument)
+{
+    const liar *file = argument;
+    lutra_preprocessing p = {.width = 224, .height = 224, .crop_pct = 0.875, .resample = 3};
+    static uint8_t pixels[224 * 224 * 3];
+    size_t size = 0;
+#ifdef M_PERTURB
+    mallopt(M_PERTURB, 0); /* Meson has glibc fill what is allocated, which would make all of it resident */
+#endif
+    uint8_t *data = golden_read(file->name, &size);
+    if (!data)
+        return 1;
+    file->declare(data, size);
+    lutra_error error;
+    lutra_status status = lutra_image_read_memory(data, size, file->name, &p, pixels, &error);
+    free(data);
+    if (status != LUTRA_ERROR_FORMAT || !strstr(error.message, "cut short"))
+        return 2;
+    size_t most = status_bytes("VmHWM");
+    return most > 0 && most < 16 * 1024 * KIB ? 0 : 3;
+}
+
+static void what_is_only_declared_gets_no_memory(void **state)
+{
+    (void)state;
+    static const liar liars[] = {{"progressive.jpg", declare_progressive},
+                                 {"rgb_8_interlaced.png", declare_interlaced},
+                                 {"lossless.webp", declare_webp}};
+    if (SANITIZED)
+        skip();
+    for (size_t i = 0; i < sizeof liars / sizeof *liars; i++)
+        assert_int_equal(in_child(read_liar, &liars[i]), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +274,7 @@ int main(void)
         cmocka_unit_test(a_large_turned_jpeg_is_streamed),
         cmocka_unit_test(a_large_png_is_streamed),
         cmocka_unit_test(too_little_memory_is_an_error),
+        cmocka_unit_test(what_is_only_declared_gets_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
