@@ -236,6 +236,73 @@ static void test_arch(void **state)
     free(weights);
 }
 
+/* ---- who names the architecture ---------------------------------------------------------------- */
+
+/* The tensors of all blocks, of which archs.json has the first two. */
+static json_t *full_tensors(const char *arch)
+{
+    const json_t *row = json_object_get(json_object_get(golden_archs, "archs"), arch);
+    json_t *tensors = json_object(), *shape;
+    const char *name;
+    char block_name[128];
+    json_object_foreach(json_object_get(row, "tensors"), name, shape)
+    {
+        if (strncmp(name, "blocks.", 7) != 0)
+            json_object_set(tensors, name, shape);
+        for (size_t i = 0; strncmp(name, "blocks.0.", 9) == 0 && i < size_of(row, "depth"); i++) {
+            snprintf(block_name, sizeof block_name, "blocks.%zu.%s", i, name + 9);
+            json_object_set(tensors, block_name, shape);
+        }
+    }
+    return tensors;
+}
+
+static void check_opens_as(const char *path, const char *option, const char *arch, const char *source,
+                           double crop_pct)
+{
+    const lutra_model_options options = {.arch = option};
+    lutra_model *model;
+    lutra_error error;
+    golden_check(lutra_model_open(path, &options, &model, &error), &error);
+    const lutra_model_info *info = lutra_model_get_info(model);
+    assert_string_equal(info->arch, arch);
+    assert_string_equal(info->arch_source, source);
+    assert_float_equal(info->preprocessing.crop_pct, crop_pct, 0);
+    lutra_model_close(model);
+}
+
+static void test_names_without_configuration(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/lutra-arch-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    char *plain = golden_join(folder, "weights.safetensors"),
+         *named = golden_join(folder, "deit_tiny_patch16_224-7.safetensors");
+    lutra_model *model;
+    lutra_error error;
+
+    json_t *tensors = full_tensors("deit_tiny_patch16_224");
+    write_model(named, tensors);
+    check_opens_as(named, NULL, "deit_tiny_patch16_224", "file name", 0.875);
+    check_opens_as(named, "vit_tiny_patch16_224", "vit_tiny_patch16_224", "option", 0.9);
+    assert_int_equal(rename(named, plain), 0);
+    check_opens_as(plain, "deit_tiny_patch16_224", "deit_tiny_patch16_224", "option", 0.875);
+    assert_int_equal(lutra_model_open(plain, NULL, &model, &error), LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, plain));
+    assert_non_null(
+        strstr(error.message, "pass --arch with one of vit_tiny_patch16_224, deit_tiny_patch16_224"));
+    json_decref(tensors);
+
+    tensors = full_tensors("deit_tiny_distilled_patch16_224"); /* nothing else has these shapes */
+    write_model(plain, tensors);
+    check_opens_as(plain, NULL, "deit_tiny_distilled_patch16_224", "shapes", 0.875);
+    json_decref(tensors);
+    unlink(plain);
+    rmdir(folder);
+    free(plain);
+    free(named);
+}
+
 /* Both lists are the same: a row that timm's facts are missing for, or the other way round, fails. */
 static void test_complete(void **state)
 {
@@ -251,7 +318,7 @@ static void test_complete(void **state)
 
 int main(void)
 {
-    static struct CMUnitTest tests[MAX_ARCHS + 1];
+    static struct CMUnitTest tests[MAX_ARCHS + 2];
     const lutra_vit_arch *arch;
     size_t n = 0;
     json_error_t json_error;
@@ -262,11 +329,13 @@ int main(void)
         return 1;
     }
     tests[n++] = (struct CMUnitTest){.name = "complete", .test_func = test_complete};
-    for (size_t i = 0; (arch = lutra_vit_arch_at(i)) && n <= MAX_ARCHS; i++)
+    tests[n++] = (struct CMUnitTest){.name = "names without configuration",
+                                     .test_func = test_names_without_configuration};
+    for (size_t i = 0; (arch = lutra_vit_arch_at(i)) && n < MAX_ARCHS + 2; i++)
         tests[n++] = (struct CMUnitTest){
             .name = arch->name, .test_func = test_arch, .initial_state = (void *)(uintptr_t)arch};
     const int failed = _cmocka_run_group_tests("known architectures", tests, n, NULL, NULL);
-    print_message("# over %zu architectures: max |difference| %.2e, at most %.0e\n", n - 1, worst_difference,
+    print_message("# over %zu architectures: max |difference| %.2e, at most %.0e\n", n - 2, worst_difference,
                   GOLDEN_TOLERANCE);
     json_decref(golden_archs);
     free(path);
