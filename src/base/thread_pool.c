@@ -2,6 +2,7 @@
 #include "base/thread_pool.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -141,6 +142,17 @@ void lutra_thread_pool_free(lutra_thread_pool *pool)
     free(pool);
 }
 
+/* Workers take no signals: a program's handlers run in its own threads, where it waits to be interrupted. */
+static int start_worker(struct worker *worker)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    const int failure = pthread_create(&worker->thread, NULL, work, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failure;
+}
+
 lutra_status lutra_thread_pool_create(size_t n_threads, lutra_thread_pool **result, lutra_error *error)
 {
     lutra_thread_pool *pool = NULL;
@@ -158,7 +170,7 @@ lutra_status lutra_thread_pool_create(size_t n_threads, lutra_thread_pool **resu
     pool->n_threads = n_threads;
     for (size_t i = 1; i < n_threads; i++) {
         pool->workers[i] = (struct worker){.pool = pool, .index = i};
-        int failure = pthread_create(&pool->workers[i].thread, NULL, work, &pool->workers[i]);
+        const int failure = start_worker(&pool->workers[i]);
         if (failure) {
             lutra_thread_pool_free(pool);
             return lutra_fail(error, LUTRA_ERROR_MEMORY, NULL, LUTRA_NO_OFFSET,

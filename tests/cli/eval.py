@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""eval: its figures against the same computed here from classify's probabilities, and every way to tell classes."""
+import math
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+
+from common import (CLASSES, HEADLESS, INTERRUPTED, LUTRA, MODEL, SOURCE, UNREADABLE, CommandTest, main, png,
+                    temporary_folder)
+
+# Probabilities are printed with nine digits; their logarithms and sums are as exact.
+TOLERANCE = 1e-7
+
+
+class Eval(CommandTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = temporary_folder()
+        cls.images = cls.folder / "images"
+        cls.pictures = [pathlib.Path(png(cls.images / f"{i:02}.png", 11 * i)) for i in range(23)]
+        cls.small = str(cls.folder / "small.safetensors")
+        subprocess.run([LUTRA, "cluster", MODEL, "-o", cls.small, "--clusters", "3", "--quiet"], check=True,
+                       stdout=subprocess.DEVNULL)
+
+    def setUp(self):
+        # Truth of a third of the pictures is what the dense model says, so that something is right.
+        self.dense = self.probabilities(MODEL)
+        self.truth = {name: self.ranked(p)[0] if i % 3 == 0 else (7 * i) % 10
+                      for i, (name, p) in enumerate(sorted(self.dense.items()))}
+        self.labels = self.folder / "labels.tsv"
+        self.labels.write_text("file\tclass_index\n" + "".join(f"{n}\t{t}\n" for n, t in self.truth.items()))
+
+    def probabilities(self, model):
+        """{picture: [probability of each class]} as classify gives them."""
+        result = {}
+        for element in self.lutra_json("classify", model, self.images, "--top", 10):
+            by_index = {p["index"]: p["probability"] for p in element["predictions"]}
+            result[pathlib.Path(element["file"]).name] = [by_index[i] for i in range(10)]
+        return result
+
+    @staticmethod
+    def ranked(probabilities):
+        return sorted(range(len(probabilities)), key=lambda i: -probabilities[i])
+
+    def expected(self, probabilities):
+        n = len(self.truth)
+        ranks = [self.ranked(probabilities[name]).index(truth) for name, truth in self.truth.items()]
+        return {"top1": 100 * sum(rank < 1 for rank in ranks) / n, "top5": 100 * sum(rank < 5 for rank in ranks) / n,
+                "nll": sum(-math.log(probabilities[name][truth]) for name, truth in self.truth.items()) / n}
+
+    def evaluate(self, *arguments, **options):
+        return self.lutra_json("eval", MODEL, *arguments, **options)
+
+    def test_figures(self):
+        for batch in (1, 5, 64):
+            result = self.evaluate("--images", self.images, "--labels", self.labels, "--batch", batch, "--threads", 2)
+            self.assertEqual((result["images"], result["unreadable"], result["threads"]), (23, 0, 2))
+            for name, value in self.expected(self.dense).items():
+                self.assertAlmostEqual(result[name], value, delta=TOLERANCE * 100)
+            self.assertGreater(result["images_per_second"], 0)
+            self.assertIn("isa", result)
+            self.assertEqual(result["preprocessing"]["height"], 24)
+            self.assertNotIn("agreement", result)
+
+    def test_against(self):
+        other, model = self.dense, self.probabilities(self.small)
+        result = self.lutra_json("eval", self.small, "--images", self.images, "--labels", self.labels, "--against",
+                                 MODEL)
+        best = {name: (self.ranked(model[name])[0], self.ranked(other[name])[0]) for name in self.truth}
+        kl = statistics.mean(sum(q * math.log(q / p) for p, q in zip(model[name], other[name])) for name in self.truth)
+        change = [(best[name][0] == truth) - (best[name][1] == truth) for name, truth in self.truth.items()]
+        self.assertAlmostEqual(result["agreement"], 100 * statistics.mean(a == b for a, b in best.values()), places=6)
+        self.assertAlmostEqual(result["kl"], kl, delta=TOLERANCE)
+        self.assertAlmostEqual(result["top1_change"], 100 * statistics.mean(change), places=6)
+        self.assertAlmostEqual(result["top1_change_se"], 100 * statistics.stdev(change) / math.sqrt(23), places=6)
+        self.assertNotEqual(result["kl"], 0)
+        for name, value in self.expected(other).items():
+            self.assertAlmostEqual(result["against"][name], value, delta=TOLERANCE * 100)
+
+    def test_against_itself(self):
+        result = self.evaluate("--images", self.images, "--labels", self.labels, "--against", MODEL)
+        self.assertEqual((result["agreement"], result["kl"], result["top1_change"], result["top1_change_se"]),
+                         (100, 0, 0, 0))
+
+    def test_against_a_model_with_other_preprocessing(self):
+        """Each model gets pictures as it wants them: the other's figures are those it has alone."""
+        alone = self.evaluate("--images", self.images, "--labels", self.labels)
+        result = self.evaluate("--images", self.images, "--labels", self.labels, "--crop-pct", "0.5", "--against", MODEL)
+        self.assertEqual(result["against"]["nll"], alone["nll"])
+        self.assertNotEqual(result["nll"], alone["nll"])
+
+    def test_text(self):
+        result = self.lutra("eval", MODEL, "--images", self.images, "--labels", self.labels, "--against", self.small)
+        for word in ("top-1", "top-5", "NLL", "agreement", "KL", "standard error", "23 pictures, 0 unreadable"):
+            self.assertIn(word, result.stdout)
+
+    def test_labels_beside_the_pictures(self):
+        expected = self.evaluate("--images", self.images, "--labels", self.labels)
+        shutil.copytree(self.images, self.folder / "beside")
+        shutil.copy(self.labels, self.folder / "beside" / "labels.tsv")
+        result = self.evaluate("--images", self.folder / "beside")
+        self.assertEqual(result["nll"], expected["nll"])
+
+    def test_kinds_of_tables(self):
+        expected = self.evaluate("--images", self.images, "--labels", self.labels)["nll"]
+        rows = list(self.truth.items())
+        tables = {
+            "names": "label\tfile\n" + "".join(f"{CLASSES[t]}\t{n}\n" for n, t in rows),
+            "commas": "Filename,Index\r\n" + "".join(f"{n},{t}\r\n" for n, t in rows),
+            "blanks": "".join(f"{n}   {t}\n" for n, t in rows),
+            "tabs without heading": "".join(f"{n}\t{CLASSES[t]}\n" for n, t in reversed(rows)),
+            "more columns": "wnid\tfile\tclass_index\tname\n" + "".join(f"n1\t{n}\t{t}\tx y\n" for n, t in rows),
+            "one class a line": "".join(f"{CLASSES[t]}\n" for n, t in rows),
+            "absolute paths, no end of line": "\n".join(f"{self.images / n} {t}" for n, t in rows),
+        }
+        for name, text in tables.items():
+            with self.subTest(name):
+                table = self.folder / "table"
+                table.write_bytes(text.encode())
+                self.assertAlmostEqual(self.evaluate("--images", self.images, "--labels", table)["nll"], expected,
+                                       delta=TOLERANCE)  # summed in another order
+
+    def test_folders_named_as_classes(self):
+        folder = self.folder / "named"
+        for picture in self.pictures:
+            target = folder / CLASSES[self.truth[picture.name]]
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(picture, target)
+        result = self.lutra("eval", MODEL, "--images", folder)
+        self.assertIn("named as its class", result.stderr)
+        expected = self.evaluate("--images", self.images, "--labels", self.labels)["nll"]
+        self.assertAlmostEqual(self.evaluate("--images", folder)["nll"], expected, delta=TOLERANCE)
+
+    def test_folders_in_sorted_order(self):
+        folder = self.folder / "sorted"
+        for i in range(10):  # "0", "1", "10", ..: sorted as text, as torchvision does
+            (folder / str(i if i < 2 else i + 8)).mkdir(parents=True)
+        order = sorted(path.name for path in folder.iterdir())
+        for picture in self.pictures:
+            shutil.copy(picture, folder / order[self.truth[picture.name]])
+        result = self.lutra("eval", MODEL, "--images", folder)
+        self.assertIn("sorted order", result.stderr)
+        expected = self.evaluate("--images", self.images, "--labels", self.labels)["nll"]
+        self.assertAlmostEqual(self.evaluate("--images", folder)["nll"], expected, delta=TOLERANCE)
+        shutil.rmtree(folder / "0")
+        self.fails("eval", MODEL, "--images", folder, says=["9 folders", "10 classes", "--labels"])
+
+    def test_unreadable_pictures_are_counted(self):
+        (self.folder / "zero.png").write_bytes(b"")
+        table = self.folder / "with-broken"
+        table.write_text(self.labels.read_text() + f"{self.folder}/zero.png\t3\nmissing.png\t4\n")
+        result = self.lutra("eval", MODEL, "--images", self.images, "--labels", table, "--json", status=UNREADABLE)
+        for name in ("zero.png", "missing.png", "2 of 25"):
+            self.assertIn(name, result.stderr)
+        for arguments in ([], ["--against", self.small], ["--against", self.small, "--crop-pct", "0.5"]):
+            result = self.evaluate("--images", self.images, "--labels", table, "--batch", 3, *arguments,
+                                   status=UNREADABLE)
+            self.assertEqual((result["images"], result["unreadable"]), (23, 2))
+        self.assertEqual(self.evaluate("--images", self.images, "--labels", table, status=UNREADABLE)["nll"],
+                         self.evaluate("--images", self.images, "--labels", self.labels)["nll"])
+
+    def test_labels_that_do_not_match(self):
+        table = self.folder / "wrong"
+        for text, says in (
+                ("file\tclass_index\n00.png\t10\n", ["line 2", "'10'", "0..9"]),
+                ("file\tclass_index\n00.png\tbadger\n", ["line 2", "badger"]),
+                ("file\tclass_index\n00.png\n", ["line 2", "columns"]),
+                ("file\tcolour\n00.png\tred\n", ["class_index"]),
+                ("file\tclass_index\nno.png\t1\nnone.png\t1\n", ["none of the 2 pictures"]),
+                ("file\tclass_index\n", ["names no pictures"]),
+                ("3\n4\n", ["line 1", "order of its own"]),
+                ("otter\nvole\n", ["2 lines", "23 pictures"]),
+                ("otter\n" * 24, ["line 24", "only 23"]),
+                ("", ["empty"])):
+            with self.subTest(text):
+                table.write_text(text)
+                self.fails("eval", MODEL, "--images", self.images, "--labels", table, "--quiet", says=["wrong", *says])
+
+    def test_folders_that_do_not_do(self):
+        empty = self.folder / "empty"
+        empty.mkdir()
+        self.fails("eval", MODEL, "--images", empty, says=[str(empty), "no folders"])
+        self.fails("eval", MODEL, "--images", self.images, says="no folders")
+        for name in CLASSES:
+            (empty / name).mkdir()
+        self.fails("eval", MODEL, "--images", empty, says="no pictures")
+        self.fails("eval", MODEL, "--images", self.folder / "none", says="No such file")
+        self.fails("eval", MODEL, "--images", self.labels, says="Not a directory")
+
+    def test_models_that_do_not_do(self):
+        self.fails("eval", HEADLESS, "--images", self.images, "--labels", self.labels, says="no head")
+        other = str(SOURCE / "tests/golden/models/hf-vit")
+        self.fails("eval", MODEL, "--images", self.images, "--labels", self.labels, "--against", other,
+                   says="10")
+
+    def test_interrupted(self):
+        slow = self.folder / "slow"  # folders of 10 classes with enough pictures to be at it
+        (slow / "x").mkdir(parents=True)
+        for i in range(2000):
+            (slow / "x" / f"{i}.png").symlink_to(self.pictures[i % 23])
+        table = self.folder / "slow.tsv"
+        table.write_text("".join(f"x/{i}.png 1\n" for i in range(2000)))
+        process = subprocess.Popen([LUTRA, "eval", MODEL, "--images", slow, "--labels", table, "--batch", "1"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertIn("2000 pictures", process.stderr.readline())
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, stdout), (INTERRUPTED, ""), stderr)
+
+
+class ImageNet(CommandTest):
+    """wnids, and the flat validation set as it is handed out."""
+
+    def test_wnids(self):
+        folder = temporary_folder()
+        model = folder / "vit_tiny_patch16_224.safetensors"
+        self.lutra("random", "--arch", "vit_tiny_patch16_224", "-o", model)
+        wnids = {"n01440764": 0, "n01443537": 1, "n15075141": 999}
+        flat, folders = folder / "flat", folder / "folders"
+        for i, wnid in enumerate(wnids):
+            png(flat / f"ILSVRC2012_val_0000000{i + 1}.JPEG", 50 * i)  # what it is shows in its bytes
+            png(folders / wnid / "a.png", 50 * i)
+        by_index = folder / "index.txt"
+        by_index.write_text("".join(f"ILSVRC2012_val_0000000{i + 1}.JPEG {c}\n" for i, c in enumerate(wnids.values())))
+        expected = self.lutra_json("eval", model, "--images", flat, "--labels", by_index)["nll"]
+        self.assertEqual(self.lutra_json("eval", model, "--images", folders)["nll"], expected)
+        for text in ("".join(f"{wnid}\n" for wnid in wnids),
+                     "ImageId,PredictionString\n" + "".join(f"ILSVRC2012_val_0000000{i + 1},{wnid} 1 2 3 4 \n"
+                                                              for i, wnid in enumerate(wnids))):
+            table = folder / "table"
+            table.write_text(text)
+            self.assertEqual(self.lutra_json("eval", model, "--images", flat, "--labels", table)["nll"], expected)
+
+
+if __name__ == "__main__":
+    main()
