@@ -55,9 +55,9 @@ static void offer(stream *s, const tool_frame_cutter *cutter)
 static ssize_t read_or_interrupt(const stream *s, uint8_t *buffer, size_t size)
 {
     fd_set descriptors;
-    FD_ZERO(&descriptors);
-    FD_SET(STDIN_FILENO, &descriptors);
     while (!tool_interrupted()) {
+        FD_ZERO(&descriptors);
+        FD_SET(STDIN_FILENO, &descriptors);
         if (pselect(STDIN_FILENO + 1, &descriptors, NULL, NULL, NULL, &s->signals) > 0)
             return read(STDIN_FILENO, buffer, size);
         if (errno != EINTR)

@@ -121,9 +121,11 @@ class Stream(CommandTest):
         process.stdin.flush()
         self.assertTrue(process.stdout.readline())
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)  # its input stays open
-        self.assertEqual(process.returncode, INTERRUPTED)
-        process.communicate()
+        try:
+            self.assertEqual(process.wait(timeout=60), INTERRUPTED)  # its input stays open
+        finally:
+            process.kill()
+            process.communicate()
 
     def test_pictures_beside_the_stream_are_refused(self):
         self.fails("classify", MODEL, "--stream", "photo.jpg", status=2, says="name no pictures")
