@@ -70,6 +70,9 @@ static size_t run_level(const struct options *options, size_t index, size_t *n_p
 static struct options read_options(int argc, char **argv)
 {
     struct options options = {.seed = 1};
+    const char *seed = getenv("LUTRA_TEST_SEED");
+    if (seed)
+        options.seed = strtoull(seed, NULL, 0);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--bench") == 0) {
             options.bench = true;

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the polynomials of src/kernels/vector/functions.h again and prints them with their errors.
+
+Weighted least squares whose weights are raised where the error is large (Lawson 1961) until the largest error is
+least. Needs NumPy. The result depends on the least-squares solver in the last digits of an f32; compare errors.
+"""
+import math
+
+import numpy as np
+from numpy.polynomial import chebyshev, polynomial
+
+ROUNDS = 200
+
+
+def minimax(matrix, target, weight):
+    """Coefficients c that make the largest |weight * (matrix c - target)| least, and that error."""
+    emphasis = np.ones(len(target))
+    best = (math.inf, None)
+    for _ in range(ROUNDS):
+        s = np.sqrt(emphasis) * weight
+        c = np.linalg.lstsq(matrix * s[:, None], target * s, rcond=None)[0]
+        error = np.abs(matrix @ c - target) * weight
+        if error.max() < best[0]:
+            best = (error.max(), c)
+        emphasis *= error / error.max() + 1e-4
+        emphasis /= emphasis.sum()
+    return best
+
+
+def nodes(low, high, n):
+    return low + (high - low) * (1 - np.cos(np.pi * (np.arange(n) + 0.5) / n)) / 2
+
+
+def exp2():
+    """2^f on -0.5..0.5, relative error, the constant 1 given."""
+    f = nodes(-0.5, 0.5, 400)
+    error, c = minimax(f[:, None] ** np.arange(1, 6), 2**f - 1, 2**-f)
+    return error, np.concatenate([[1], c])
+
+
+def normal_tail():
+    """q with Phi(-a) = 2^(a q(a) - 1) on 0..7, where the error of a Phi(-a) counts."""
+    top = 7.0
+    a = nodes(0, top, 6000)
+    tail = np.array([0.5 * math.erfc(x / math.sqrt(2)) for x in a])
+    basis = chebyshev.chebvander(2 * a / top - 1, 7) * a[:, None]
+    error, c = minimax(basis, np.log2(tail) + 1, a * tail * math.log(2))
+    return error, polynomial.Polynomial(chebyshev.cheb2poly(c))(polynomial.Polynomial([-1, 2 / top])).coef
+
+
+def gelu_in_f32(x, q, p):
+    """As v_gelu_erf and v_exp2 do it, each operation rounded to f32, with fused multiply-adds."""
+    f32 = np.float32
+
+    def fma(a, b, c):
+        return (a.astype(float) * b.astype(float) + np.float64(c)).astype(f32)
+
+    size = np.abs(x)
+    a = np.minimum(size, f32(7))
+    y = np.full_like(a, q[-1])
+    for c in q[-2::-1]:
+        y = fma(y, a, c)
+    y = fma(y, a, f32(-1))
+    n = np.rint(y)
+    f = y - n
+    e = np.full_like(f, p[-1])
+    for c in p[-2::-1]:
+        e = fma(e, f, c)
+    return fma(-size, np.ldexp(e, n.astype(int)).astype(f32), np.maximum(x, 0).astype(float))
+
+
+def main():
+    exp2_error, p = exp2()
+    tail_error, q = normal_tail()
+    p, q = p.astype(np.float32), q.astype(np.float32)
+    x = np.linspace(-9, 0, 100001).astype(np.float32)
+    exact = np.array([0.5 * v * math.erfc(-v / math.sqrt(2)) for v in x.astype(float)])
+    print(f"2^f: largest relative error {exp2_error:.2e}")
+    print("  " + "  ".join(float(c).hex() for c in p))
+    print(f"q: largest error of a Phi(-a) {tail_error:.2e}")
+    print("  " + "  ".join(float(c).hex() for c in q))
+    print(f"GELU(x) for x < 0 in f32: largest error {np.abs(gelu_in_f32(x, q, p) - exact).max():.2e}")
+
+
+if __name__ == "__main__":
+    main()
