@@ -130,8 +130,11 @@ LUTRA_API lutra_status lutra_image_from_rgb8(const uint8_t *source, size_t width
 
 typedef struct lutra_model lutra_model;
 
-/* Compute modes: the type of the activations and of the decoded weights in matrix products. */
-typedef enum lutra_mode { LUTRA_MODE_F32 } lutra_mode;
+/* Compute modes: the type of the activations and of the decoded weights in matrix products; the rest is f32.
+ * INT8 quantises activations row by row as they come (asymmetric 8 bits) and sums exactly in 32 bits. Weights
+ * that do not lie on an int8 grid (dense ones, codebooks of floats) are brought to one when a context is
+ * created: dense ones row by row, which takes a byte each, codebooks once per matrix. */
+typedef enum lutra_mode { LUTRA_MODE_F32, LUTRA_MODE_INT8 } lutra_mode;
 
 typedef struct lutra_model_options {
     const char *arch;    /* NULL: config.json, then the file's name, then the shapes decide */
@@ -204,7 +207,7 @@ typedef struct lutra_context lutra_context;
 typedef struct lutra_context_options {
     size_t n_threads; /* 0: lutra_default_threads() */
     size_t max_batch; /* 0: 1 */
-    lutra_mode mode;
+    lutra_mode mode;  /* 0: LUTRA_MODE_F32 */
 } lutra_context_options;
 
 /* Allocates everything that runs will need; `options` may be NULL. The model must outlive the context. */

@@ -5,7 +5,8 @@
 #define LUTRA_KERNELS_TABLE_H
 
 #include "kernels/attention/attention.h"
-#include "kernels/gemm/gemm.h"
+#include "kernels/gemm/gemm_i8.h"
+#include "kernels/gemm/row_i8.h"
 #include "kernels/layer_norm/layer_norm.h"
 #include "kernels/patches/patches.h"
 
@@ -13,6 +14,10 @@
 #define LUTRA_MAX_TILE_ROWS 16
 #define LUTRA_MAX_TILE_PANELS 2
 #define LUTRA_MAX_TILE_COLUMNS (LUTRA_PANEL * LUTRA_MAX_TILE_PANELS)
+/* The tile of multiply_i8 on every level: 28 sums, two vectors of weights and the activations fill 31 of
+ * AVX-512's 32 registers; lesser levels go through it in parts. */
+#define LUTRA_TILE_ROWS_I8 14
+#define LUTRA_TILE_PANELS_I8 2
 
 /* What becomes of a tile's columns. Padded to whole panels, so that kernels need no mask to read it. */
 typedef struct lutra_columns {

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/size.h"
 #include "kernels/attention/attention.h"
+#include "kernels/gemm/gemm_i8.h"
 #include "kernels/layer_norm/layer_norm.h"
 #include "kernels/patches/patches.h"
 #include "model/model_private.h"
@@ -17,6 +18,8 @@ struct lutra_context {
     const lutra_kernels *kernels;
     lutra_thread_pool *pool;
     size_t max_batch;
+    lutra_mode mode;
+    lutra_matrix_i8 *weights_i8; /* [n_matrices of the model] in mode int8, else NULL */
     float *arena;  /* [plan.arena_floats * max_batch] */
     void *scratch; /* what products and attention need */
 };
@@ -60,6 +63,15 @@ static size_t leading(const lutra_operand *operand, size_t rows)
     return rows == 1 ? operand->stride : operand->ld;
 }
 
+static void multiply(const lutra_context *context, const lutra_named_matrix *weight, const lutra_gemm *gemm)
+{
+    if (context->mode == LUTRA_MODE_INT8)
+        lutra_gemm_i8(context->kernels, context->pool, gemm,
+                      &context->weights_i8[weight - context->model->binding.matrices], context->scratch);
+    else
+        lutra_gemm_f32(context->kernels, context->pool, gemm, context->scratch);
+}
+
 static void run_gemm(const struct run *run, const lutra_step *step)
 {
     const struct span span = span_of(run, step);
@@ -77,7 +89,7 @@ static void run_gemm(const struct run *run, const lutra_step *step)
             .residual = step->has_residual ? at(run, &step->residual) + call * step->residual.stride : NULL,
             .ldr = leading(&step->residual, step->rows),
         };
-        lutra_gemm_f32(run->context->kernels, run->context->pool, &gemm, run->context->scratch);
+        multiply(run->context, step->linear.weight, &gemm);
     }
 }
 
@@ -236,24 +248,54 @@ lutra_status lutra_context_run(lutra_context *context, const uint8_t *pixels, si
     return LUTRA_OK;
 }
 
-static size_t scratch_bytes(const lutra_model *model, size_t n_threads)
+/* The most rows of any product, for the largest batch. */
+static bool most_rows(const lutra_context *context, size_t *rows)
 {
-    const size_t gemm = lutra_gemm_f32_scratch(model->plan.max_k, n_threads);
+    size_t most = 1;
+    for (size_t i = 0; i < context->model->plan.n_steps; i++) {
+        const lutra_step *step = &context->model->plan.steps[i];
+        if (step->op == LUTRA_OP_GEMM && step->rows > most)
+            most = step->rows;
+    }
+    return lutra_size_multiply(most, context->max_batch, rows);
+}
+
+static bool scratch_bytes(const lutra_context *context, size_t n_threads, size_t *bytes)
+{
+    const lutra_model *model = context->model;
     const size_t attention =
         lutra_attention_f32_scratch(model->vit.n_tokens, model->vit.dim / model->vit.n_heads, n_threads);
-    return gemm > attention ? gemm : attention;
+    size_t rows, gemm = lutra_gemm_f32_scratch(model->plan.max_k, n_threads);
+    if (context->mode == LUTRA_MODE_INT8 &&
+        (!most_rows(context, &rows) || !lutra_gemm_i8_scratch(rows, model->plan.max_k, n_threads, &gemm)))
+        return false;
+    *bytes = gemm > attention ? gemm : attention;
+    return true;
 }
 
 static lutra_status allocate_memory(lutra_context *context, size_t n_threads, lutra_error *error)
 {
-    size_t floats;
-    if (!lutra_size_multiply(context->model->plan.arena_floats, context->max_batch, &floats))
+    size_t floats, scratch;
+    if (!lutra_size_multiply(context->model->plan.arena_floats, context->max_batch, &floats) ||
+        !scratch_bytes(context, n_threads, &scratch))
         return lutra_fail_memory(error, SIZE_MAX, "activations");
     lutra_status status = lutra_allocate(floats, sizeof(float), "activations", &context->arena, error);
     if (status)
         return status;
-    return lutra_allocate(scratch_bytes(context->model, n_threads), 1, "scratch memory", &context->scratch,
-                          error);
+    return lutra_allocate(scratch, 1, "scratch memory", &context->scratch, error);
+}
+
+static lutra_status bring_weights(lutra_context *context, lutra_error *error)
+{
+    const lutra_binding *binding = &context->model->binding;
+    if (context->mode != LUTRA_MODE_INT8)
+        return LUTRA_OK;
+    lutra_status status = lutra_allocate(binding->n_matrices, sizeof *context->weights_i8, "int8 weights",
+                                         &context->weights_i8, error);
+    for (size_t i = 0; status == LUTRA_OK && i < binding->n_matrices; i++)
+        status = lutra_matrix_i8_create(context->kernels, &binding->matrices[i].matrix,
+                                        &context->weights_i8[i], error);
+    return status;
 }
 
 lutra_status lutra_context_create(const lutra_model *model, const lutra_context_options *options,
@@ -261,8 +303,12 @@ lutra_status lutra_context_create(const lutra_model *model, const lutra_context_
 {
     const size_t n_threads = options && options->n_threads ? options->n_threads : lutra_default_threads();
     const size_t max_batch = options && options->max_batch ? options->max_batch : 1;
+    const lutra_mode mode = options ? options->mode : LUTRA_MODE_F32;
     lutra_context *context = NULL;
     *result = NULL;
+    if (mode != LUTRA_MODE_F32 && mode != LUTRA_MODE_INT8)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET, "mode %d: there is none such",
+                          (int)mode);
     if (max_batch > MAX_BATCH)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET, "a batch of %zu: at most %d",
                           max_batch, MAX_BATCH);
@@ -271,8 +317,10 @@ lutra_status lutra_context_create(const lutra_model *model, const lutra_context_
         return status;
     context->model = model;
     context->max_batch = max_batch;
+    context->mode = mode;
     if ((status = lutra_kernels_select(&context->kernels, error)) ||
         (status = lutra_thread_pool_create(n_threads, &context->pool, error)) ||
+        (status = bring_weights(context, error)) ||
         (status = allocate_memory(context, n_threads, error)))
         lutra_context_free(context);
     else
@@ -285,6 +333,9 @@ void lutra_context_free(lutra_context *context)
     if (!context)
         return;
     lutra_thread_pool_free(context->pool);
+    for (size_t i = 0; context->weights_i8 && i < context->model->binding.n_matrices; i++)
+        lutra_matrix_i8_free(&context->weights_i8[i]);
+    free(context->weights_i8);
     free(context->arena);
     free(context->scratch);
     free(context);

@@ -108,7 +108,7 @@ static double error_of_activation(lutra_activation activation)
 static void check_finish(harness *h, size_t m, size_t n, lutra_activation activation, bool with_residual,
                          bool in_place, numbers kind)
 {
-    const size_t width = h->kernels->tile_panels * PANEL, ldt = width + random_below(h, 3);
+    const size_t width = LUTRA_MAX_TILE_COLUMNS, ldt = width + random_below(h, 3);
     const size_t ldc = n + random_below(h, 4), ldr = in_place ? ldc : n + random_below(h, 4);
     lutra_columns columns = {.activation = activation};
     begin_case(h, "m %zu, n %zu, activation %d, %sresidual%s, %s numbers", m, n, (int)activation,
@@ -141,7 +141,7 @@ static void check_finish(harness *h, size_t m, size_t n, lutra_activation activa
 
 void test_finish_f32(harness *h)
 {
-    for (size_t n = 1; n <= h->kernels->tile_panels * PANEL; n++)
+    for (size_t n = 1; n <= LUTRA_MAX_TILE_COLUMNS; n++)
         for (int activation = LUTRA_IDENTITY; activation <= LUTRA_GELU_TANH; activation++)
             for (size_t i = 0; i < 12; i++)
                 check_finish(h, 1 + random_below(h, h->kernels->tile_rows), n, (lutra_activation)activation,

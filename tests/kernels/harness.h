@@ -19,6 +19,7 @@ typedef struct harness {
     uint64_t random;
     size_t n_cases, n_failures;
     double peak_gmacs; /* of one core, f32 multiply-adds of the level, for benchmarks */
+    double peak_i8_gmacs;
     struct buffer {
         unsigned char *map;           /* guard page, memory, guard page */
         size_t map_size, begin, size; /* what the test was given lies at map + begin */
@@ -59,8 +60,14 @@ double time_call(void (*call)(void *), void *argument, size_t n_threads);
 void time_calls(size_t n_calls, void (*call)(void *), void *const *arguments, size_t n_threads,
                 double *seconds);
 
+/* Seconds of one call each, from rounds that take turns: what swings then hits all of them. Medians. */
+void time_side_by_side(size_t n, void (*call)(void *), void *const *arguments, double *seconds /* [n] */);
+
 /* f32 multiply-adds per second of one core with the widest FMA of the level, in 1e9; 0 where unknown. */
 double measure_peak(const char *level);
+
+/* The same of 8-bit multiply-adds, by the instructions that the level has for them. */
+double measure_peak_i8(const char *level);
 
 /* What every kernel and operation must bring. */
 typedef void test_function(harness *h);

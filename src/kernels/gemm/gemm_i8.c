@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two passes: the rows of activations are quantised once, then the product is cut into tasks as in gemm.c, a
+ * group of panels times a part of the rows. Scratch:
+ *
+ *     | activations [m][row_bytes(k)] | rows [m] |
+ *     then for each thread | tiles [LUTRA_TILE_PANELS_I8][k_padded][16] | tile [LUTRA_TILE_ROWS_I8][columns]
+ * |
+ */
+#include "kernels/gemm/gemm_i8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/size.h"
+#include "kernels/gemm/dense.h"
+#include "kernels/table.h"
+
+/* k is padded to whole groups of packed tiles: at most 8 tiles of 4 inputs. */
+#define MAX_GROUP_INPUTS ((size_t)32)
+/* Rows that a task quantises: enough to be worth handing out. */
+#define ROWS_PER_TASK ((size_t)16)
+/* So many tasks per thread that a slower thread leaves some to the others; more would decode panels twice. */
+#define TASKS_PER_THREAD ((size_t)3)
+#define GROUP_COLUMNS ((size_t)(LUTRA_TILE_PANELS_I8 * LUTRA_PANEL))
+
+struct job {
+    const lutra_kernels *kernels;
+    const lutra_gemm *gemm;
+    const lutra_matrix_i8 *weights;
+    uint8_t *a;         /* [m][lda] */
+    lutra_row_i8 *rows; /* [m] */
+    size_t lda;
+    char *scratch; /* of the threads */
+    size_t scratch_stride;
+    size_t n_chunks; /* of at most LUTRA_TILE_ROWS_I8 rows, as even as possible */
+    size_t n_parts;  /* of chunks, for each group of panels */
+};
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t divide_up(size_t a, size_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+/* ---- weights ----------------------------------------------------------------------------------- */
+
+/* The largest entry that the matrix uses, of a codebook that may be shared with other matrices. */
+static float largest_used(const lutra_kernels *kernels, const lutra_matrix *w, lutra_panel_i8 *panel)
+{
+    int8_t identity[256];
+    bool used[256] = {false};
+    float largest = 0;
+    for (int i = 0; i < 256; i++)
+        identity[i] = (int8_t)(uint8_t)i;
+    for (size_t block = 0; block < w->layout.n_blocks; block++) {
+        const size_t n = smaller(LUTRA_PANEL, w->n - block * LUTRA_PANEL);
+        kernels->unpack_panel_i8(&w->layout, w->indices + block * w->layout.block_bytes, identity, panel);
+        for (size_t k = 0; k < w->k; k++)
+            for (size_t i = 0; i < n; i++)
+                used[(uint8_t)panel->tiles[lutra_tile_byte_i8(k, i)]] = true;
+    }
+    for (size_t i = 0; i < 256; i++)
+        if (used[i] && fabsf(w->codebook[i]) > largest)
+            largest = fabsf(w->codebook[i]);
+    return largest;
+}
+
+/* On the grid of `largest` / 127; values beyond it are not used. */
+static int8_t on_grid(float value, float largest)
+{
+    const long grid = largest > 0 ? lrintf(fminf(fmaxf(value / largest, -1.0f), 1.0f) * 127.0f) : 0;
+    return (int8_t)grid;
+}
+
+static lutra_status bring_codebook(const lutra_kernels *kernels, const lutra_matrix *w,
+                                   lutra_matrix_i8 *result, lutra_error *error)
+{
+    float largest = 127;
+    if (!w->codebook_is_i8) {
+        lutra_panel_i8 panel;
+        const lutra_status status =
+            lutra_allocate(w->layout.k_padded, LUTRA_PANEL, "a panel", &panel.tiles, error);
+        if (status)
+            return status;
+        largest = largest_used(kernels, w, &panel);
+        free(panel.tiles);
+    }
+    result->codebook_scale = largest / 127;
+    for (size_t i = 0; i < 256; i++)
+        result->codebook[i] = on_grid(w->codebook[i], largest);
+    return LUTRA_OK;
+}
+
+static void quantise_dense_row(const lutra_matrix *w, size_t row, float *scale, lutra_panel_i8 *panel)
+{
+    float largest = 0;
+    for (size_t i = 0; i < w->k; i++)
+        largest = fmaxf(largest, fabsf(lutra_dense_element(w->dense, w->dtype, row * w->k + i)));
+    *scale = largest / 127;
+    for (size_t i = 0; i < w->k; i++) {
+        const int8_t value = on_grid(lutra_dense_element(w->dense, w->dtype, row * w->k + i), largest);
+        panel->tiles[lutra_tile_byte_i8(i, row % LUTRA_PANEL)] = value;
+        panel->sums[row % LUTRA_PANEL] += value;
+    }
+}
+
+static lutra_status quantise_dense(const lutra_matrix *w, lutra_matrix_i8 *result, lutra_error *error)
+{
+    const size_t n_panels = divide_up(w->n, LUTRA_PANEL);
+    const size_t panel_bytes = lutra_round_up(w->k, LUTRA_TILE_INPUTS) * LUTRA_PANEL;
+    lutra_status status;
+    if ((status = lutra_allocate(n_panels, panel_bytes, "int8 weights", &result->tiles, error)) ||
+        (status = lutra_allocate(n_panels, sizeof *result->panels, "panels", &result->panels, error)) ||
+        (status = lutra_allocate(w->n, sizeof(float), "scales", &result->scale, error)))
+        return status;
+    for (size_t i = 0; i < n_panels; i++)
+        result->panels[i].tiles = result->tiles + i * panel_bytes;
+    for (size_t row = 0; row < w->n; row++)
+        quantise_dense_row(w, row, &result->scale[row], &result->panels[row / LUTRA_PANEL]);
+    return LUTRA_OK;
+}
+
+lutra_status lutra_matrix_i8_create(const lutra_kernels *kernels, const lutra_matrix *matrix,
+                                    lutra_matrix_i8 *result, lutra_error *error)
+{
+    *result = (lutra_matrix_i8){.matrix = matrix};
+    const lutra_status status = matrix->dense ? quantise_dense(matrix, result, error)
+                                              : bring_codebook(kernels, matrix, result, error);
+    if (status)
+        lutra_matrix_i8_free(result);
+    return status;
+}
+
+void lutra_matrix_i8_free(lutra_matrix_i8 *matrix)
+{
+    free(matrix->panels);
+    free(matrix->tiles);
+    free(matrix->scale);
+    *matrix = (lutra_matrix_i8){0};
+}
+
+static float scale_of_output(const lutra_matrix_i8 *weights, size_t output)
+{
+    const lutra_matrix *w = weights->matrix;
+    return weights->scale ? weights->scale[output]
+                          : w->scale[w->scale_per_row ? output : 0] * weights->codebook_scale;
+}
+
+void lutra_matrix_i8_row(const lutra_matrix_i8 *weights, size_t row, float *out)
+{
+    const lutra_matrix *w = weights->matrix;
+    const float scale = scale_of_output(weights, row);
+    for (size_t i = 0; i < w->k; i++) {
+        if (weights->panels) {
+            const lutra_panel_i8 *panel = &weights->panels[row / LUTRA_PANEL];
+            out[i] = scale * panel->tiles[lutra_tile_byte_i8(i, row % LUTRA_PANEL)];
+        } else {
+            uint8_t tile[LUTRA_TILE_LANES];
+            lutra_unpack_tile(&w->layout, w->indices + row / LUTRA_PANEL * w->layout.block_bytes,
+                              i / LUTRA_TILE_INPUTS, tile);
+            out[i] =
+                scale * weights->codebook[tile[lutra_tile_byte_i8(i % LUTRA_TILE_INPUTS, row % LUTRA_PANEL)]];
+        }
+    }
+}
+
+/* ---- products ---------------------------------------------------------------------------------- */
+
+/* An odd number of cache lines: the rows of a tile, read side by side, then fall into different sets of a
+ * cache whatever k is. */
+static size_t row_bytes(size_t k)
+{
+    return lutra_round_up(k, 128) + 64;
+}
+
+static size_t thread_bytes(size_t max_k)
+{
+    return LUTRA_TILE_PANELS_I8 * LUTRA_PANEL * lutra_round_up(max_k, MAX_GROUP_INPUTS) +
+           LUTRA_TILE_ROWS_I8 * GROUP_COLUMNS * sizeof(float);
+}
+
+static size_t activation_bytes(size_t m, size_t k)
+{
+    return m * row_bytes(k) + lutra_round_up(m * sizeof(lutra_row_i8), LUTRA_ALIGNMENT);
+}
+
+bool lutra_gemm_i8_scratch(size_t max_m, size_t max_k, size_t n_threads, size_t *bytes)
+{
+    size_t activations;
+    /* The other sums are small: k is at most LUTRA_MAX_INPUTS. */
+    return lutra_size_multiply(max_m, row_bytes(max_k) + sizeof(lutra_row_i8), &activations) &&
+           lutra_size_add(activations, LUTRA_ALIGNMENT + n_threads * thread_bytes(max_k), bytes);
+}
+
+static void quantise_rows(void *argument, size_t task, size_t worker)
+{
+    const struct job *job = argument;
+    const lutra_gemm *gemm = job->gemm;
+    const size_t k = gemm->weights->k, end = smaller((task + 1) * ROWS_PER_TASK, gemm->m);
+    (void)worker;
+    for (size_t i = task * ROWS_PER_TASK; i < end; i++)
+        job->kernels->quantise_row_i8(k, lutra_round_up(k, 64), gemm->a + i * gemm->lda,
+                                      job->a + i * job->lda, &job->rows[i]);
+}
+
+static void bring_panel(const struct job *job, size_t index, int8_t *tiles, lutra_panel_i8 *panel)
+{
+    const lutra_matrix *w = job->gemm->weights;
+    if (w->dense) {
+        *panel = job->weights->panels[index];
+        return;
+    }
+    panel->tiles = tiles;
+    job->kernels->unpack_panel_i8(&w->layout, w->indices + index * w->layout.block_bytes,
+                                  job->weights->codebook, panel);
+}
+
+static void describe_columns(const struct job *job, size_t first, size_t n, lutra_columns *columns)
+{
+    const lutra_gemm *gemm = job->gemm;
+    *columns = (lutra_columns){.activation = gemm->activation};
+    for (size_t i = 0; i < n; i++) {
+        columns->scale[i] = scale_of_output(job->weights, first + i);
+        columns->bias[i] = gemm->bias ? gemm->bias[first + i] : 0.0f;
+        columns->layer_scale[i] = gemm->layer_scale ? gemm->layer_scale[first + i] : 1.0f;
+    }
+}
+
+static void multiply_group(void *argument, size_t task, size_t worker)
+{
+    const struct job *job = argument;
+    const lutra_kernels *kernels = job->kernels;
+    const lutra_gemm *gemm = job->gemm;
+    const lutra_matrix *w = gemm->weights;
+    const size_t group = task / job->n_parts, part = task % job->n_parts;
+    const size_t first = group * GROUP_COLUMNS, n = smaller(GROUP_COLUMNS, w->n - first);
+    const size_t n_panels = divide_up(n, LUTRA_PANEL);
+    const size_t panel_bytes = lutra_round_up(w->k, MAX_GROUP_INPUTS) * LUTRA_PANEL;
+    char *scratch = job->scratch + worker * job->scratch_stride;
+    float *tile = (float *)(void *)(scratch + LUTRA_TILE_PANELS_I8 * panel_bytes);
+    lutra_panel_i8 panels[LUTRA_TILE_PANELS_I8];
+    lutra_columns columns;
+
+    for (size_t i = 0; i < n_panels; i++)
+        bring_panel(job, first / LUTRA_PANEL + i, (int8_t *)scratch + i * panel_bytes, &panels[i]);
+    describe_columns(job, first, n, &columns);
+
+    const size_t end = job->n_chunks * (part + 1) / job->n_parts;
+    for (size_t chunk = job->n_chunks * part / job->n_parts; chunk < end; chunk++) {
+        const size_t row = gemm->m * chunk / job->n_chunks;
+        const size_t m = gemm->m * (chunk + 1) / job->n_chunks - row;
+        kernels->multiply_i8(m, w->k, job->a + row * job->lda, job->lda, job->rows + row, n_panels, panels,
+                             tile, GROUP_COLUMNS);
+        kernels->finish_f32(&columns, m, n, tile, GROUP_COLUMNS, gemm->c + row * gemm->ldc + first, gemm->ldc,
+                            gemm->residual ? gemm->residual + row * gemm->ldr + first : NULL, gemm->ldr);
+    }
+}
+
+void lutra_gemm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
+                   const lutra_matrix_i8 *weights, void *scratch)
+{
+    const size_t n_threads = lutra_thread_pool_size(pool);
+    const size_t k = gemm->weights->k, n_groups = divide_up(gemm->weights->n, GROUP_COLUMNS);
+    struct job job = {.kernels = kernels,
+                      .gemm = gemm,
+                      .weights = weights,
+                      .a = scratch,
+                      .rows = (lutra_row_i8 *)(void *)((char *)scratch + gemm->m * row_bytes(k)),
+                      .lda = row_bytes(k),
+                      .scratch = (char *)scratch + activation_bytes(gemm->m, k),
+                      .scratch_stride = thread_bytes(k),
+                      .n_chunks = divide_up(gemm->m, LUTRA_TILE_ROWS_I8),
+                      .n_parts = 1};
+    if (gemm->m == 0 || n_groups == 0)
+        return;
+    if (n_threads > 1)
+        job.n_parts = smaller(divide_up(n_threads * TASKS_PER_THREAD, n_groups), job.n_chunks);
+    lutra_thread_pool_run(pool, divide_up(gemm->m, ROWS_PER_TASK), quantise_rows, &job);
+    lutra_thread_pool_run(pool, n_groups * job.n_parts, multiply_group, &job);
+}

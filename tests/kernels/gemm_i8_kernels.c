@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernels of 8-bit products: not one bit may differ from the reference, nor the reference from int64. */
+#include <math.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "operands.h"
+
+#define PANEL ((size_t)LUTRA_PANEL)
+
+static size_t padded(size_t k)
+{
+    return lutra_round_up(k, 64);
+}
+
+/* ---- quantising -------------------------------------------------------------------------------- */
+
+typedef enum row_kind {
+    MIXED,
+    POSITIVE,
+    NEGATIVE,
+    ZERO,
+    TINY,
+    HUGE_NUMBERS,
+    ONE_NAN,
+    ONE_INFINITY,
+    N_ROW_KINDS
+} row_kind;
+
+static void fill_row(harness *h, row_kind kind, size_t k, float *x)
+{
+    static const float factor[N_ROW_KINDS] = {1, 1, -1, 0, 0x1p-128f, 1e38f, 1, 1};
+    for (size_t i = 0; i < k; i++)
+        x[i] = factor[kind] * random_float(h, kind == POSITIVE || kind == NEGATIVE ? 0.0f : -3.0f, 3.0f);
+    if (kind == ONE_NAN)
+        x[random_below(h, k)] = NAN;
+    if (kind == ONE_INFINITY)
+        x[random_below(h, k)] = random_below(h, 2) ? INFINITY : -INFINITY;
+}
+
+/* What the numbers mean: x to within half a step, zero exactly. */
+static void check_meaning(harness *h, size_t k, const float *x, const uint8_t *a, const lutra_row_i8 *row)
+{
+    /* Half a step; x * inverse and the scale are rounded, three times in all, at up to 255 steps. */
+    const double bound = (double)row->scale * (0.5 + 255 * 4 * 0x1p-24) + 0x1p-110;
+    for (size_t i = 0; i < k; i++)
+        check_near(h, (double)row->scale * ((double)a[i] - row->zero), (double)x[i], bound * 1.0, 0, i);
+}
+
+void test_quantise_row_i8(harness *h)
+{
+    static const size_t ks[] = {1, 2, 15, 16, 17, 63, 64, 65, 127, 192, 333, 768};
+    for (int kind = 0; kind < N_ROW_KINDS; kind++)
+        for (size_t i = 0; i < sizeof ks / sizeof *ks; i++) {
+            const size_t k = ks[i];
+            lutra_row_i8 got_row, want_row;
+            begin_case(h, "k %zu, kind %d", k, kind);
+            float *x = guarded_floats(h, k, ORDINARY);
+            uint8_t *got = guarded(h, padded(k), 64), *want = guarded(h, padded(k), 64);
+            fill_row(h, (row_kind)kind, k, x);
+            h->reference->quantise_row_i8(k, padded(k), x, want, &want_row);
+            h->kernels->quantise_row_i8(k, padded(k), x, got, &got_row);
+            if (memcmp(got, want, padded(k)) != 0)
+                fail_case(h, "other bytes than the reference's");
+            if (got_row.zero != want_row.zero ||
+                (got_row.scale != want_row.scale && !(isnan(got_row.scale) && isnan(want_row.scale))))
+                fail_case(h, "scale %.9g, zero %d, should be %.9g, %d", (double)got_row.scale, got_row.zero,
+                          (double)want_row.scale, want_row.zero);
+            for (size_t j = k; j < padded(k); j++)
+                if (got[j] != 0)
+                    fail_case(h, "byte %zu behind the row is %u", j, got[j]);
+            if (isnan(got_row.scale) != (kind == ONE_NAN || kind == ONE_INFINITY))
+                fail_case(h, "scale %.9g", (double)got_row.scale);
+            else if (!isnan(got_row.scale))
+                check_meaning(h, k, x, got, &got_row);
+            end_case(h);
+        }
+}
+
+/* ---- decoding ---------------------------------------------------------------------------------- */
+
+void fill_codebook_i8(harness *h, unsigned bits, int8_t *codebook)
+{
+    float floats[256];
+    fill_codebook(h, bits, true, floats);
+    for (size_t i = 0; i < 256; i++)
+        codebook[i] = (int8_t)floats[i];
+}
+
+static void check_sums(harness *h, const lutra_panel_i8 *panel, size_t k)
+{
+    for (size_t output = 0; output < PANEL; output++) {
+        int32_t sum = 0;
+        for (size_t i = 0; i < k; i++)
+            sum += panel->tiles[lutra_tile_byte_i8(i, output)];
+        if (sum != panel->sums[output])
+            fail_case(h, "sum of output %zu is %d, should be %d", output, panel->sums[output], sum);
+    }
+}
+
+void test_unpack_panel_i8(harness *h)
+{
+    static const size_t ks[] = {1, 3, 4, 5, 30, 96, 100, 192, 333, 768};
+    for (unsigned bits = 1; bits <= 8; bits++)
+        for (size_t i = 0; i < sizeof ks / sizeof *ks; i++) {
+            int8_t codebook[256];
+            lutra_index_layout layout;
+            lutra_panel_i8 got, want;
+            begin_case(h, "%u bits, k %zu", bits, ks[i]);
+            if (!lutra_index_layout_of(16, ks[i], bits, &layout))
+                fail_case(h, "no layout");
+            const uint8_t *block = guarded(h, layout.block_bytes, 64);
+            got.tiles = guarded(h, layout.k_padded * PANEL, 64);
+            want.tiles = guarded(h, layout.k_padded * PANEL, 64);
+            fill_codebook_i8(h, bits, codebook);
+            h->reference->unpack_panel_i8(&layout, block, codebook, &want);
+            h->kernels->unpack_panel_i8(&layout, block, codebook, &got);
+            for (size_t j = 0; j < layout.k_padded * PANEL; j++)
+                if (got.tiles[j] != want.tiles[j]) {
+                    fail_case(h, "tile %zu, lane %zu is %d, should be %d", j / 64, j % 64, got.tiles[j],
+                              want.tiles[j]);
+                    break;
+                }
+            check_sums(h, &got, ks[i]);
+            end_case(h);
+        }
+}
+
+/* ---- multiplying ------------------------------------------------------------------------------- */
+
+typedef enum extremes { ANY_WEIGHTS, LARGEST, SMALL_WEIGHTS, N_EXTREMES } extremes;
+
+static int8_t random_weight(harness *h, extremes kind)
+{
+    if (kind == LARGEST)
+        return random_below(h, 2) ? 127 : -127;
+    return (int8_t)(kind == SMALL_WEIGHTS ? (int)random_below(h, 61) - 30 : (int)random_below(h, 255) - 127);
+}
+
+static uint8_t random_activation(harness *h, extremes kind)
+{
+    return kind == ANY_WEIGHTS ? (uint8_t)random_below(h, 256) : random_below(h, 4) ? 255 : 0;
+}
+
+/* Weights beyond k are not to count, whatever they are. */
+void make_panel_i8(harness *h, size_t k, int kind, lutra_panel_i8 *panel)
+{
+    const size_t k_padded = lutra_round_up(k, LUTRA_TILE_INPUTS);
+    panel->tiles = guarded(h, k_padded * PANEL, 64);
+    memset(panel->sums, 0, sizeof panel->sums);
+    for (size_t i = 0; i < k_padded; i++)
+        for (size_t output = 0; output < PANEL; output++) {
+            const int8_t w = random_weight(h, (extremes)kind);
+            panel->tiles[lutra_tile_byte_i8(i, output)] = w;
+            panel->sums[output] += i < k ? w : 0;
+        }
+}
+
+static float exact_product(const lutra_panel_i8 *panel, size_t output, size_t k, const uint8_t *a,
+                           const lutra_row_i8 *row)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < k; i++)
+        sum += ((int64_t)a[i] - row->zero) * panel->tiles[lutra_tile_byte_i8(i, output)];
+    return (float)sum * row->scale;
+}
+
+static void check_multiply(harness *h, size_t m, size_t k, size_t n_panels, extremes kind)
+{
+    lutra_panel_i8 panels[LUTRA_TILE_PANELS_I8];
+    lutra_row_i8 rows[LUTRA_TILE_ROWS_I8];
+    const size_t lda = padded(k) + 64 * random_below(h, 3), ldc = n_panels * PANEL + random_below(h, 4);
+    begin_case(h, "m %zu, k %zu, %zu panels, kind %d", m, k, n_panels, (int)kind);
+    uint8_t *a = guarded(h, (m - 1) * lda + padded(k), 64);
+    float *c = guarded_floats(h, (m - 1) * ldc + n_panels * PANEL, ORDINARY);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t l = 0; l < padded(k); l++)
+            a[i * lda + l] = l < k ? random_activation(h, kind) : 0;
+        rows[i].zero = random_below(h, 3) ? (int32_t)random_below(h, 256) : random_below(h, 2) ? 0 : 255;
+        rows[i].scale = random_below(h, 2) ? 1.0f : random_float(h, 0.0f, 1.0f);
+    }
+    for (size_t p = 0; p < n_panels; p++)
+        make_panel_i8(h, k, (int)kind, &panels[p]);
+    h->kernels->multiply_i8(m, k, a, lda, rows, n_panels, panels, c, ldc);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n_panels * PANEL; j++)
+            check_near(h, (double)c[i * ldc + j],
+                       (double)exact_product(&panels[j / PANEL], j % PANEL, k, a + i * lda, &rows[i]), 0, i,
+                       j);
+    end_case(h);
+}
+
+void test_multiply_i8(harness *h)
+{
+    static const size_t ks[] = {1, 2, 3, 4, 5, 7, 64, 65, 192, 197};
+    for (size_t m = 1; m <= LUTRA_TILE_ROWS_I8; m++)
+        for (size_t n_panels = 1; n_panels <= LUTRA_TILE_PANELS_I8; n_panels++) {
+            for (size_t i = 0; i < 3 * sizeof ks / sizeof *ks; i++)
+                check_multiply(h, m, ks[i / N_EXTREMES], n_panels, (extremes)(i % N_EXTREMES));
+            /* The most inputs that may be: sums come within a factor of two of int32's end. */
+            if (m == 1 || m == LUTRA_TILE_ROWS_I8)
+                check_multiply(h, m, LUTRA_MAX_INPUTS, n_panels, LARGEST);
+        }
+}
+
+/* ---- benchmarks -------------------------------------------------------------------------------- */
+
+#define BENCH_K 768
+
+static struct i8_bench {
+    const harness *h;
+    lutra_index_layout layout;
+    const uint8_t *block;
+    int8_t codebook[256];
+    lutra_panel_i8 panels[LUTRA_TILE_PANELS_I8];
+    size_t m, k;
+    const float *x;
+    uint8_t *a;
+    lutra_row_i8 rows[LUTRA_TILE_ROWS_I8];
+    float *c;
+} bench;
+
+static void call_quantise(void *argument)
+{
+    (void)argument;
+    bench.h->kernels->quantise_row_i8(bench.k, padded(bench.k), bench.x, bench.a, bench.rows);
+}
+
+void bench_quantise_row_i8(harness *h)
+{
+    begin_case(h, "benchmark");
+    bench = (struct i8_bench){.h = h, .k = BENCH_K, .x = guarded_floats(h, BENCH_K, ORDINARY)};
+    bench.a = guarded(h, BENCH_K, 64);
+    printf("  %.2f G numbers/s\n", BENCH_K / time_call(call_quantise, NULL, 1) * 1e-9);
+    end_case(h);
+}
+
+static void call_unpack(void *argument)
+{
+    (void)argument;
+    bench.h->kernels->unpack_panel_i8(&bench.layout, bench.block, bench.codebook, bench.panels);
+}
+
+void bench_unpack_panel_i8(harness *h)
+{
+    for (unsigned bits = 1; bits <= 8; bits++) {
+        bench = (struct i8_bench){.h = h};
+        begin_case(h, "benchmark");
+        if (!lutra_index_layout_of(16, BENCH_K, bits, &bench.layout))
+            return;
+        bench.block = guarded(h, bench.layout.block_bytes, 64);
+        bench.panels[0].tiles = guarded(h, bench.layout.k_padded * PANEL, 64);
+        fill_codebook_i8(h, bits, bench.codebook);
+        const double seconds = time_call(call_unpack, NULL, 1), weights = BENCH_K * (double)PANEL;
+        printf("  %u bits: %.1f G weights/s", bits, weights / seconds * 1e-9);
+        if (h->peak_i8_gmacs > 0)
+            printf(" (the time of %.1f rows of multiply-adds at the peak)",
+                   seconds * h->peak_i8_gmacs * 1e9 / weights);
+        printf("\n");
+        end_case(h);
+    }
+}
+
+static void call_multiply(void *argument)
+{
+    (void)argument;
+    bench.h->kernels->multiply_i8(bench.m, bench.k, bench.a, padded(bench.k) + 64, bench.rows,
+                                  LUTRA_TILE_PANELS_I8, bench.panels, bench.c, LUTRA_TILE_PANELS_I8 * PANEL);
+}
+
+void bench_multiply_i8(harness *h)
+{
+    static const size_t ks[] = {64, 192, 768, 3072};
+    const size_t n = LUTRA_TILE_PANELS_I8 * PANEL;
+    for (size_t i = 0; i < 8; i++) {
+        begin_case(h, "benchmark");
+        bench = (struct i8_bench){.h = h, .k = ks[i / 2], .m = i % 2 ? 1 : LUTRA_TILE_ROWS_I8};
+        bench.a = guarded(h, bench.m * (padded(bench.k) + 64), 64);
+        bench.c = guarded(h, bench.m * n * sizeof(float), 64);
+        for (size_t p = 0; p < LUTRA_TILE_PANELS_I8; p++)
+            make_panel_i8(h, bench.k, SMALL_WEIGHTS, &bench.panels[p]);
+        const double gmacs = (double)(bench.m * n * bench.k) / time_call(call_multiply, NULL, 1) * 1e-9;
+        printf("  %zu x %zu, k %zu: %.1f GMAC/s", bench.m, n, bench.k, gmacs);
+        if (h->peak_i8_gmacs > 0)
+            printf(", %.0f %% of the peak", 100.0 * gmacs / h->peak_i8_gmacs);
+        printf("\n");
+        end_case(h);
+    }
+}
