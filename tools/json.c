@@ -58,6 +58,8 @@ const char *tool_mode_name(lutra_mode mode)
     switch (mode) {
     case LUTRA_MODE_F32:
         return "f32";
+    case LUTRA_MODE_INT8:
+        return "int8";
     }
     return "unknown";
 }

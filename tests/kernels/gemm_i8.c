@@ -236,8 +236,8 @@ void bench_gemm_i8(harness *h)
                 side->gemm =
                     (lutra_gemm){.m = m, .weights = &side->w.matrix, .a = a, .lda = k, .c = c, .ldc = n};
             }
-            time_side_by_side(3, call_gemm, (void *[]){&bench.sides[0], &bench.sides[1], &bench.sides[2]},
-                              seconds);
+            time_calls(3, call_gemm, (void *[]){&bench.sides[0], &bench.sides[1], &bench.sides[2]}, n_threads,
+                       seconds);
             printf("  %zu x %zu x %zu, %zu thread%s:", m, n, k, n_threads, n_threads > 1 ? "s" : "");
             for (size_t j = 0; j < 3; j++) {
                 const double gmacs = (double)(m * n * k) / seconds[j] * 1e-9;

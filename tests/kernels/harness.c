@@ -185,32 +185,3 @@ double time_call(void (*call)(void *), void *argument, size_t n_threads)
     time_calls(1, call, &argument, n_threads, &seconds);
     return seconds;
 }
-
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-#define SIDE_ROUNDS 31
-#define MAX_SIDES 4
-
-void time_side_by_side(size_t n, void (*call)(void *), void *const *arguments, double *seconds)
-{
-    double times[MAX_SIDES][SIDE_ROUNDS];
-    size_t repeat = 1;
-    double begin = now();
-    for (call(arguments[0]); now() - begin < 2e-3; repeat++)
-        call(arguments[0]);
-    for (size_t round = 0; round < SIDE_ROUNDS; round++)
-        for (size_t i = 0; i < n; i++) {
-            begin = now();
-            for (size_t j = 0; j < repeat; j++)
-                call(arguments[i]);
-            times[i][round] = (now() - begin) / (double)repeat;
-        }
-    for (size_t i = 0; i < n; i++) {
-        qsort(times[i], SIDE_ROUNDS, sizeof *times[i], compare_doubles);
-        seconds[i] = times[i][SIDE_ROUNDS / 2];
-    }
-}

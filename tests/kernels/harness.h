@@ -60,9 +60,6 @@ double time_call(void (*call)(void *), void *argument, size_t n_threads);
 void time_calls(size_t n_calls, void (*call)(void *), void *const *arguments, size_t n_threads,
                 double *seconds);
 
-/* Seconds of one call each, from rounds that take turns: what swings then hits all of them. Medians. */
-void time_side_by_side(size_t n, void (*call)(void *), void *const *arguments, double *seconds /* [n] */);
-
 /* f32 multiply-adds per second of one core with the widest FMA of the level, in 1e9; 0 where unknown. */
 double measure_peak(const char *level);
 
