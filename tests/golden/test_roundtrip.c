@@ -7,6 +7,7 @@
  */
 #include "golden.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,38 @@ static void check_same_labels(const lutra_model *a, const lutra_model *b)
         if (one)
             assert_string_equal(one, other);
     }
+}
+
+/* The tensors of an exported file without its description, so that the config.json beside it has to say
+ * everything. */
+static void strip_metadata(const char *from, const char *to)
+{
+    FILE *source = fopen(from, "rb"), *target = fopen(to, "wb");
+    uint8_t size[8];
+    uint64_t n = 0;
+    int byte;
+    assert_true(source && target);
+    assert_int_equal(fread(size, 1, sizeof size, source), sizeof size);
+    for (size_t i = 0; i < 8; i++)
+        n |= (uint64_t)size[i] << (8 * i);
+    char *header = calloc(1, n + 1);
+    assert_non_null(header);
+    assert_int_equal(fread(header, 1, n, source), n);
+    json_t *json = json_loads(header, 0, NULL);
+    assert_int_equal(json_object_del(json, "__metadata__"), 0);
+    char *stripped = json_dumps(json, JSON_COMPACT);
+    assert_true(strlen(stripped) <= n);
+    memset(header, ' ', n); /* as long as before: the tensors stay where they are */
+    memcpy(header, stripped, strlen(stripped));
+    fwrite(size, 1, sizeof size, target);
+    fwrite(header, 1, n, target);
+    while ((byte = fgetc(source)) != EOF)
+        fputc(byte, target);
+    fclose(source);
+    assert_int_equal(fclose(target), 0);
+    free(stripped);
+    json_decref(json);
+    free(header);
 }
 
 static char *weights_of(const char *folder)
@@ -166,7 +199,7 @@ static void test_roundtrip(void **state)
     const lutra_cluster_options options = {.n_clusters = 200, .scope = LUTRA_SCOPE_ROW, .n_threads = 1};
     golden_check(lutra_cluster_file(source, clustered, &options, NULL, &error), &error);
     golden_check(lutra_export_file(clustered, dense, LUTRA_F32, NULL, NULL, &error), &error);
-    golden_check(lutra_export_file(clustered, dense_with_config, LUTRA_F32, NULL, NULL, &error), &error);
+    strip_metadata(dense, dense_with_config);
     copy_file(source, with_config, parts[1]);
     copy_file(source, with_config, parts[2]);
     char *weights = weights_of(source);

@@ -229,6 +229,24 @@ static void labels_must_match_the_classes(void **state)
     fixture_remove(folder);
 }
 
+static void class_indices_are_decimal(void **state)
+{
+    lutra_model *model;
+    lutra_error error;
+    char *folder = folder_of("timm-f16", "{}"), *labels = fixture_path(folder, "labels.txt");
+    const lutra_model_options options = {.labels = labels};
+    (void)state;
+    fixture_write_text(folder, "labels.txt",
+                       "0\ta\n1\tb\n2\tc\n3\td\n4\te\n5\tf\n6\tg\n7\th\n8\ti\n9\tj\n011\tl\n10\tk\n");
+    if (lutra_model_open(folder, &options, &model, &error))
+        fail_msg("%s", error.message);
+    assert_string_equal(lutra_model_label(model, 10), "k");
+    assert_string_equal(lutra_model_label(model, 11), "l");
+    lutra_model_close(model);
+    free(labels);
+    fixture_remove(folder);
+}
+
 /* ---- who decides ------------------------------------------------------------------------------- */
 
 static void without_a_configuration_the_message_helps(void **state)
@@ -343,6 +361,7 @@ int main(void)
         cmocka_unit_test(json_errors_name_the_byte),
         cmocka_unit_test(options_out_of_range_are_refused),
         cmocka_unit_test(labels_must_match_the_classes),
+        cmocka_unit_test(class_indices_are_decimal),
         cmocka_unit_test(without_a_configuration_the_message_helps),
         cmocka_unit_test(the_configuration_beside_a_file_counts),
         cmocka_unit_test(labels_of_a_model_without_head_are_ignored),
