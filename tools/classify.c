@@ -83,6 +83,7 @@ static int print_picture(const tool_session *session, const char *file, const fl
             printf("class %zu", predictions[i].index);
         printf("%s\n", i == 0 ? tool_plain(stdout) : "");
     }
+    free(predictions);
     return TOOL_DONE;
 }
 

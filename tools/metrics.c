@@ -55,7 +55,7 @@ void tool_metrics_add(tool_metrics *metrics, const float *logits, const double *
 void tool_comparison_add(tool_comparison *comparison, const float *logits, const double *log_p,
                          const float *other_logits, const double *other_log_p, size_t n_classes, size_t truth)
 {
-    size_t best, other_best;
+    size_t best = 0, other_best = 0;
     tool_top(logits, n_classes, 1, &best);
     tool_top(other_logits, n_classes, 1, &other_best);
     comparison->n++;

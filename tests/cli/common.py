@@ -19,6 +19,9 @@ CLASSES = ["otter", "vole", "newt", "heron", "pike", "swan", "frog", "carp", "te
 # One without a head.
 HEADLESS = str(SOURCE / "tests/golden/models/hf-vit-no-head")
 
+# A sanitizer holds memory of its own.
+SANITIZED = b"__asan_init" in pathlib.Path(LUTRA).read_bytes() or b"__tsan_init" in pathlib.Path(LUTRA).read_bytes()
+
 DONE, FAILED, USAGE, UNREADABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 # Inherited settings must not change what is tested.
