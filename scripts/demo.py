@@ -1,0 +1,312 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Clusters a model, runs it beside the dense one and tabulates what that bought: what ./demo runs after building.
+
+    scripts/demo.py ROOT BUILD [MODEL [IMAGES]]
+"""
+import ctypes
+import json
+import math
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT, BUILD = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+LUTRA = BUILD / "tools" / "lutra"
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+# name in the tables | options of `lutra cluster` | compute mode
+VARIANTS = [
+    ("64 clusters", ["--clusters", "64"], "f32"),
+    ("64 clusters, int8", ["--clusters", "64"], "int8"),
+    ("16 clusters", ["--clusters", "16"], "f32"),
+    ("64 as in the paper, per layer", ["--clusters", "64", "--scope", "tensor", "--codebook", "f32"], "f32"),
+    ("64 as in the paper, whole model", ["--clusters", "64", "--scope", "model", "--codebook", "f32"], "f32"),
+]
+
+
+def say(text=""):
+    print(text, flush=True)
+
+
+def heading(text):
+    bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else ("", "")
+    say(f"\n{bold}{text}{plain}")
+
+
+def lutra(*arguments):
+    """Runs the command; its standard output. Its messages pass through where it fails."""
+    result = subprocess.run([LUTRA, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if result.returncode not in (0, 3):  # 3: some pictures could not be read
+        sys.exit(f"{result.stderr}demo: lutra {arguments[0]} failed")
+    return result.stdout
+
+
+def modes():
+    """The library's compute modes in the order of the header's enum: {"f32": 0, ...}."""
+    header = (ROOT / "include" / "lutra" / "lutra.h").read_text(encoding="utf-8")
+    names = re.search(r"typedef enum lutra_mode \{(.*?)\}", header, re.DOTALL).group(1)
+    return {name.lower(): number for number, name in enumerate(re.findall(r"LUTRA_MODE_(\w+)", names))}
+
+
+# ---- one run on one picture, timed through the library ------------------------------------------------------------
+
+class Info(ctypes.Structure):
+    """The beginning of lutra_model_info."""
+    _fields_ = [(name, ctypes.c_char_p) for name in ("path", "arch", "arch_source", "family")] + \
+        [(name, ctypes.c_size_t) for name in ("n_classes", "n_features", "input_bytes")]
+
+
+class ContextOptions(ctypes.Structure):
+    _fields_ = [("n_threads", ctypes.c_size_t), ("max_batch", ctypes.c_size_t), ("mode", ctypes.c_int)]
+
+
+class Error(ctypes.Structure):
+    _fields_ = [("status", ctypes.c_int), ("offset", ctypes.c_uint64), ("path", ctypes.c_char * 512),
+                ("message", ctypes.c_char * 768)]
+
+
+class Runner:
+    """An open model and its context; run() classifies one grey picture."""
+
+    def __init__(self, library, path, mode):
+        self.library, self.error = library, Error()
+        self.model, self.context = ctypes.c_void_p(), ctypes.c_void_p()
+        self.call(library.lutra_model_open, str(path).encode(), None, ctypes.byref(self.model))
+        options = ContextOptions(0, 1, mode)
+        self.call(library.lutra_context_create, self.model, ctypes.byref(options), ctypes.byref(self.context))
+        library.lutra_model_get_info.restype = ctypes.POINTER(Info)
+        info = library.lutra_model_get_info(self.model).contents
+        self.pixels = (ctypes.c_uint8 * info.input_bytes)(*([128] * info.input_bytes))
+        self.logits = (ctypes.c_float * max(info.n_classes, 1))()
+        self.features = (ctypes.c_float * info.n_features)()
+
+    def call(self, function, *arguments):
+        if function(*arguments, ctypes.byref(self.error)):
+            sys.exit("demo: " + self.error.message.decode())
+
+    def run(self):
+        self.call(self.library.lutra_context_run, self.context, self.pixels, ctypes.c_size_t(1), self.logits,
+                  self.features)
+
+
+def time_models(entries):
+    """Median ms of a run with one picture for each entry; they take turns, so that a busy machine slows all alike."""
+    library = ctypes.CDLL(str(BUILD / "liblutra.so"))
+    runners = [Runner(library, entry["path"], modes()[entry["mode"]]) for entry in entries]
+    times = [[] for _ in runners]
+    until = time.monotonic() + 3
+    while len(times[0]) < 5 or time.monotonic() < until:
+        for runner, own in zip(runners, times):
+            runner.run()  # once to bring its weights into the cache, as a stream of frames would
+            began = time.perf_counter()
+            runner.run()
+            own.append((time.perf_counter() - began) * 1e3)
+    for entry, own in zip(entries, times):
+        entry["ms"] = statistics.median(own)
+
+
+# ---- models and what they answer -----------------------------------------------------------------------------------
+
+def make_entries(model, work):
+    """The dense model and each clustered variant of it: name, path, mode, bytes, weight bytes per picture."""
+    work.mkdir(parents=True, exist_ok=True)
+    entries = [{"name": "dense", "path": model, "mode": "f32"}]
+    for name, options, mode in VARIANTS:
+        if mode not in modes():
+            continue
+        path = work / ("-".join(option.lstrip("-") for option in options) + ".safetensors")
+        if not any(entry["path"] == path for entry in entries):
+            report = json.loads(lutra("cluster", model, "-o", path, *options, "--json"))
+            say(f"  {name}: {report['bytes_in'] / 2**20:.2f} MiB -> {report['bytes_out'] / 2**20:.2f} MiB "
+                f"in {report['seconds']:.2f} s")
+        entries.append({"name": name, "path": path, "mode": mode})
+    for entry in entries:
+        report = json.loads(lutra("inspect", entry["path"], "--plan", "--json"))
+        entry["bytes"] = report["model"]["file_bytes"]
+        entry["weight_bytes"] = sum(step["weight_bytes"] for step in report["plan"])
+        entry["n_classes"] = report["model"]["classes"]
+        entry["machine"] = f"{report['threads']} threads, {report['isa']}"
+    return entries
+
+
+def shorter(path):
+    return os.path.relpath(path) if path.is_relative_to(pathlib.Path.cwd()) else str(path)
+
+
+def pictures_of(folder, n_classes, limit):
+    """[(path, class or None)]: by labels.tsv, by one folder per class, or of unknown class."""
+    table = folder / "labels.tsv"
+    if table.exists():
+        lines = table.read_text(encoding="utf-8").splitlines()
+        columns = lines[0].split("\t")
+        file, label = columns.index("file"), columns.index("class_index")
+        found = [(folder / cells[file], int(cells[label])) for cells in (line.split("\t") for line in lines[1:])]
+    else:
+        classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
+        known = len(classes) == n_classes
+        found = [(path, classes.index(path.relative_to(folder).parts[0]) if known else None)
+                 for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURES]
+    step = max(len(found) // limit, 1)  # spread over the classes
+    return found[::step][:limit]
+
+
+def answers(entry, pictures, work):
+    """{picture: the most probable class}; a picture that cannot be read is missing."""
+    names = work / "pictures.txt"
+    names.write_text("".join(f"{path}\n" for path in pictures), encoding="utf-8")
+    report = json.loads(lutra("classify", entry["path"], f"@{names}", "--top", "1", "--json", "--quiet",
+                              "--mode", entry["mode"]))
+    return {item["file"]: item["predictions"][0] for item in report if item["predictions"]}
+
+
+def evaluate(entries, pictures, work):
+    """Top-1 where classes are known, agreement with the dense model, change of top-1 with its standard error."""
+    truth = {str(path): label for path, label in pictures}
+    for entry in entries:
+        entry["answers"] = {name: best["index"] for name, best in answers(entry, list(truth), work).items()}
+    dense = entries[0]["answers"]
+    for entry in entries:
+        own = entry["answers"]
+        both = [name for name in dense if name in own]
+        entry["agreement"] = 100 * sum(own[name] == dense[name] for name in both) / max(len(both), 1)
+        labelled = [name for name in both if truth[name] is not None]
+        if labelled:
+            change = [(own[name] == truth[name]) - (dense[name] == truth[name]) for name in labelled]
+            mean = sum(change) / len(change)
+            variance = sum((value - mean) ** 2 for value in change) / max(len(change) - 1, 1)
+            entry["top1"] = 100 * sum(own[name] == truth[name] for name in labelled) / len(labelled)
+            entry["change"], entry["change_se"] = 100 * mean, 100 * math.sqrt(variance / len(change))
+
+
+# ---- tables --------------------------------------------------------------------------------------------------------
+
+def print_table(rows):
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        cells = [cell.ljust(width) if column == 0 else cell.rjust(width)
+                 for column, (cell, width) in enumerate(zip(row, widths))]
+        say("  " + "  ".join(cells).rstrip())
+        if number == 0:
+            say("  " + "  ".join("-" * width for width in widths))
+
+
+def results_table(entries, n_pictures):
+    rows = [["", "file MiB", "ratio", "top-1 %", "agreement %", "ms", "weights read MiB"]]
+    for entry in entries:
+        rows.append([entry["name"], f"{entry['bytes'] / 2**20:.2f}", f"{entries[0]['bytes'] / entry['bytes']:.2f}x",
+                     f"{entry['top1']:.2f}" if "top1" in entry else "-",
+                     f"{entry['agreement']:.2f}" if "agreement" in entry else "-",
+                     f"{entry['ms']:.2f}", f"{entry['weight_bytes'] / 2**20:.2f}"])
+    print_table(rows)
+    say(f"  ms: one picture from pixels to classes, {entries[0]['machine']}, median, the models taking turns;")
+    say("  dense is Lutra's own f32 path (bench/ compares with other engines).")
+    if n_pictures:
+        say(f"  top-1 and agreement with the dense model: {n_pictures} pictures.")
+    say("  weights read: what one picture must bring in at least, counted from the plan (lutra inspect --plan), not measured.")
+
+
+def by_name(entries, name):
+    return next((entry for entry in entries if entry["name"] == name), None)
+
+
+def claim_cells(entries):
+    dense = entries[0]
+    for entry in entries[1:]:
+        if entry["name"] == "16 clusters":
+            continue
+        entry["cells"] = [f"{dense['weight_bytes'] / entry['weight_bytes']:.2f}x less (counted)",
+                          f"{100 * (dense['ms'] / entry['ms'] - 1):+.0f} %",
+                          f"{0.0 - entry['change']:.2f} +- {entry['change_se']:.2f} points" if "change" in entry else "-"]
+    return [entry for entry in entries[1:] if "cells" in entry]
+
+
+def claims_table(entries, images):
+    heading("The paper's claims for 64 clusters (arXiv 2106.16006), and this machine")
+    columns = claim_cells(entries)
+    rows = [["", "weights from memory", "speed", "top-1 lost"],
+            ["the paper's claim", "over 4x less", "up to +22 %", "under 0.1 %"]]
+    rows += [[entry["name"], *entry["cells"]] for entry in columns]
+    print_table(rows)
+    evaluation = f"{shorter(LUTRA)} eval {shorter(columns[0]['path'])} --images {shorter(images) if images else 'DIR'}"
+    if images and (images / "labels.tsv").exists():
+        evaluation += f" --labels {shorter(images / 'labels.tsv')}"
+    say("  energy (claim: 39 % less on a mobile device): not tested here. On a PC with energy counters, as root:")
+    say(f"    perf stat -a -e power/energy-pkg/ -- {evaluation}")
+    say("  memory traffic as hardware counts it: not tested here. On an Intel server, as root:")
+    say(f"    perf stat -a -e uncore_imc/cas_count_read/ -- {evaluation}")
+
+
+# ---- the demonstration ---------------------------------------------------------------------------------------------
+
+def read_line(entries, folder, work):
+    expected = (folder / "line.txt").read_text(encoding="utf-8").strip()
+    # The model names its classes in words; the table of the test pictures knows the character of each.
+    table = (folder.parent / "test" / "labels.tsv").read_text(encoding="utf-8").splitlines()
+    columns = table[0].split("\t")
+    character = {int(cells[columns.index("class_index")]): cells[columns.index("name")]
+                 for cells in (line.split("\t") for line in table[1:])}
+    crops = sorted(folder.glob("*.png"))
+    heading("A line of text in a font that was never trained on, read crop by crop")
+    say(f"  {'it says':32}{expected}")
+    for name in ("dense", "64 clusters", "16 clusters"):
+        best = answers(by_name(entries, name), crops, work)
+        say(f"  {name:32}{''.join(character.get(best[str(path)]['index'], '?') for path in crops)}")
+
+
+def show(title, model, images, limit, work, examples):
+    heading(title)
+    entries = make_entries(model, work)
+    n_classes = entries[0]["n_classes"]
+    pictures = pictures_of(images, n_classes, limit) if images and n_classes else []
+    if images and not pictures:
+        say(f"  no pictures to classify in {images}" if n_classes else "  the model has no head to classify with")
+    if pictures:
+        heading(f"Pictures, classified by the model with 64 clusters ({shorter(entries[1]['path'])})")
+        chosen = [path for path, _ in pictures[::max(len(pictures) // examples, 1)][:examples]]
+        subprocess.run([LUTRA, "classify", entries[1]["path"], *chosen, "--top", "3", "--draw", "--quiet"], check=False)
+    if images and (images.parent / "line" / "line.txt").exists():
+        read_line(entries, images.parent / "line", work)
+    if pictures:
+        evaluate(entries, pictures, work)
+    time_models(entries)
+    heading("What it bought")
+    results_table(entries, len(pictures))
+    claims_table(entries, images)
+
+
+def main():
+    if len(sys.argv) > 3:
+        images = pathlib.Path(sys.argv[4]).resolve() if len(sys.argv) > 4 else None
+        if images and not images.is_dir():
+            sys.exit(f"demo: {images}: is not a folder of pictures")
+        show(f"Clustering {sys.argv[3]}", pathlib.Path(sys.argv[3]).resolve(), images, 500, BUILD / "own", 3)
+        return
+    embedded = pathlib.Path(os.environ.get("LUTRA_DATA_DIR", ROOT / "data")) / "embedded"
+    shared = pathlib.Path(os.environ.get("LUTRA_SHARED", ROOT.parent / "shared"))
+    deit = shared / "models" / "deit_tiny_patch16_224.safetensors"
+    shown = False
+    if (embedded / "model.safetensors").exists():
+        show("Clustering the embedded model: characters in fonts it never saw", embedded, embedded / "test", 2000,
+             BUILD / "embedded", 3)
+        shown = True
+    if deit.exists():
+        show("Clustering DeiT-Tiny, trained on ImageNet-1k", deit, shared / "images" / "imagenet-sample", 100,
+             BUILD / "deit", 2)
+        shown = True
+    if not shown:
+        sys.exit(f"demo: there is no model: neither {embedded}/model.safetensors nor {deit}.\n"
+                 "Name one of your own: ./demo MODEL [IMAGES]")
+    heading("Next, with your own model")
+    say("  ./demo MODEL [IMAGES]                              this table for it (README.md says where to get models)")
+    say("  build/demo/tools/lutra cluster MODEL -o small.safetensors --clusters 64")
+    say("  build/demo/tools/lutra classify small.safetensors PICTURE...")
+    say("  build/demo/tools/lutra eval small.safetensors --images DIR --labels labels.tsv --against MODEL")
+
+
+if __name__ == "__main__":
+    main()
