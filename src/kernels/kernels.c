@@ -19,6 +19,7 @@ static const lutra_kernels levels[] = {
 #define IN_reference TAKE
 #define IN_avx2 SKIP
 #define IN_avx512 SKIP
+#define IN_avx512vnni SKIP
     {
 #include "kernels/level_table.inc"
     },
@@ -30,6 +31,11 @@ static const lutra_kernels levels[] = {
     },
 #undef IN_avx512
 #define IN_avx512 TAKE
+    {
+#include "kernels/level_table.inc"
+    },
+#undef IN_avx512vnni
+#define IN_avx512vnni TAKE
     {
 #include "kernels/level_table.inc"
     },

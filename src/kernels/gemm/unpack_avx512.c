@@ -7,21 +7,10 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/gemm/index_vectors_avx512.h"
 #include "kernels/table.h"
-#include "kernels/vector/unroll.h"
 
 #define MAX_TABLE_VECTORS 16
-
-LUTRA_INLINE __m512i shift_right(__m512i x, const int n)
-{
-    return n > 0 ? _mm512_srli_epi32(x, (unsigned)n) : n < 0 ? _mm512_slli_epi32(x, (unsigned)-n) : x;
-}
-
-/* x where `mask` has ones, y elsewhere. */
-LUTRA_INLINE __m512i select_bits(__m512i mask, __m512i x, __m512i y)
-{
-    return _mm512_ternarylogic_epi32(mask, x, y, 0xca);
-}
 
 /* Codebook entries of 2^bits, for the index in the low bits of each lane; higher bits may be anything. */
 LUTRA_INLINE __m512 look_up(const unsigned bits, const __m512 *table, __m512i index)
@@ -43,29 +32,6 @@ LUTRA_INLINE __m512 look_up(const unsigned bits, const __m512 *table, __m512i in
     return found[0];
 }
 
-/* Tile t of a group, each byte's index in its low bits. Tiles beyond the whole fields are put together from
- * the spare top bits of several vectors. */
-LUTRA_INLINE __m512i indices_of_tile(const unsigned bits, const unsigned n_vectors, const __m512i *vectors,
-                                     const unsigned t)
-{
-    const unsigned fields = 8 / bits, spare = 8 - fields * bits;
-    if (t < fields * n_vectors)
-        return shift_right(vectors[t / fields], (int)(bits * (t % fields)));
-    const unsigned first = (t - fields * n_vectors) * bits; /* spare bit */
-    __m512i index = _mm512_setzero_si512();
-    LUTRA_UNROLL
-    for (unsigned v = 0; v < n_vectors; v++) {
-        const unsigned begin = v * spare > first ? v * spare : first;
-        if (begin >= (v + 1) * spare || begin >= first + bits)
-            continue;
-        const int to = (int)(begin - first), from = (int)(fields * bits + begin - v * spare);
-        const __m512i bits_here = shift_right(vectors[v], from - to);
-        const __m512i below = _mm512_set1_epi8((char)((1 << to) - 1));
-        index = to == 0 ? bits_here : select_bits(below, index, bits_here);
-    }
-    return index;
-}
-
 LUTRA_INLINE void unpack(const unsigned bits, const unsigned n_tiles, const unsigned n_vectors,
                          size_t n_groups, const uint8_t *block, const float *codebook, float *panel)
 {
@@ -84,10 +50,10 @@ LUTRA_INLINE void unpack(const unsigned bits, const unsigned n_tiles, const unsi
             vectors[v] = _mm512_loadu_si512(block);
         LUTRA_UNROLL
         for (unsigned t = 0; t < n_tiles; t++) {
-            const __m512i index = indices_of_tile(bits, n_vectors, vectors, t);
+            const __m512i index = lutra_indices_of_tile(bits, n_vectors, vectors, t);
             LUTRA_UNROLL
             for (int i = 0; i < LUTRA_TILE_INPUTS; i++, panel += LUTRA_PANEL)
-                _mm512_storeu_ps(panel, look_up(bits, table, shift_right(index, 8 * i)));
+                _mm512_storeu_ps(panel, look_up(bits, table, lutra_shift_right(index, 8 * i)));
         }
     }
 }
