@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Half a vector of a tile holds 8 outputs in its double words, and in their bytes the indices of four inputs.
- * With a codebook on the int8 grid a byte shuffle looks up 32 weights at once, 16 entries at a time, and the
- * bytes are widened after; other codebooks are looked up as floats, 8 entries at a time.
+ * Floats are looked up 8 entries at a time. With more than 16 entries and a codebook on the int8 grid it is
+ * faster to look bytes up, 32 weights at once and 16 entries at a time, and to widen them after.
  */
 #include <immintrin.h>
 
@@ -41,12 +41,12 @@ LUTRA_INLINE __m256i indices_of_tile(const unsigned bits, const unsigned n_vecto
 
 /* ---- codebooks of bytes ---- */
 
-/* Entries of 2^bits for each byte, the index in its low bits. */
+/* Entries of 2^bits, bits >= 5, for each byte, the index in its low bits. */
 LUTRA_INLINE __m256i look_bytes_up(const unsigned bits, const __m256i *table, __m256i index)
 {
-    const __m256i low = _mm256_and_si256(index, _mm256_set1_epi8((char)(bits < 4 ? (1 << bits) - 1 : 15)));
+    const __m256i low = _mm256_and_si256(index, _mm256_set1_epi8(15)); /* a set top bit would yield 0 */
     __m256i found[16];
-    const unsigned n_tables = bits <= 4 ? 1u : 1u << (bits - 4);
+    const unsigned n_tables = 1u << (bits - 4);
     LUTRA_UNROLL
     for (unsigned i = 0; i < n_tables; i++)
         found[i] = _mm256_shuffle_epi8(table[i], low);
@@ -64,7 +64,7 @@ LUTRA_INLINE void unpack_bytes(const unsigned bits, const unsigned n_tiles, cons
                                size_t n_groups, const uint8_t *block, const float *codebook, float *panel)
 {
     __m256i table[16];
-    const unsigned n_tables = bits <= 4 ? 1u : 1u << (bits - 4);
+    const unsigned n_tables = 1u << (bits - 4);
     for (unsigned i = 0; i < n_tables; i++) {
         int8_t entries[16];
         for (unsigned j = 0; j < 16; j++)
@@ -153,7 +153,11 @@ LUTRA_INLINE void unpack_floats(const unsigned bits, const unsigned n_tiles, con
     }
 }
 
-#define BITS(bits, n_tiles, n_vectors)                                                                       \
+#define FLOATS(bits, n_tiles, n_vectors)                                                                     \
+    case bits:                                                                                               \
+        unpack_floats(bits, n_tiles, n_vectors, n_groups, block, codebook, panel);                           \
+        return;
+#define EITHER(bits, n_tiles, n_vectors)                                                                     \
     case bits:                                                                                               \
         if (codebook_is_i8)                                                                                  \
             unpack_bytes(bits, n_tiles, n_vectors, n_groups, block, codebook, panel);                        \
@@ -166,13 +170,13 @@ void lutra_unpack_panel_f32_avx2(const lutra_index_layout *layout, const uint8_t
 {
     const size_t n_groups = layout->k_padded / LUTRA_TILE_INPUTS / layout->group_tiles;
     switch (layout->bits) {
-        BITS(1, 8, 1)
-        BITS(2, 4, 1)
-        BITS(3, 8, 3)
-        BITS(4, 2, 1)
-        BITS(5, 8, 5)
-        BITS(6, 4, 3)
-        BITS(7, 8, 7)
-        BITS(8, 1, 1)
+        FLOATS(1, 8, 1)
+        FLOATS(2, 4, 1)
+        FLOATS(3, 8, 3)
+        FLOATS(4, 2, 1)
+        EITHER(5, 8, 5)
+        EITHER(6, 4, 3)
+        EITHER(7, 8, 7)
+        EITHER(8, 1, 1)
     }
 }
