@@ -139,8 +139,33 @@ static void check_finish(harness *h, size_t m, size_t n, lutra_activation activa
     end_case(h);
 }
 
+/* The activation alone, on a fine grid: its own error and the last rounding, in the reference and in the
+ * kernel. */
+static void sweep_activation(harness *h, lutra_activation activation)
+{
+    const size_t n = h->kernels->tile_panels * PANEL;
+    lutra_columns columns = {.activation = activation};
+    begin_case(h, "activation %d on a grid", (int)activation);
+    float *x = guarded_floats(h, n, ORDINARY), *got = guarded_floats(h, n, ORDINARY);
+    float *want = guarded_floats(h, n, ORDINARY);
+    for (size_t j = 0; j < n; j++)
+        columns.scale[j] = columns.layer_scale[j] = 1.0f;
+    for (float begin = -10.0f; begin < 10.0f; begin += 0.01f) {
+        for (size_t j = 0; j < n; j++)
+            x[j] = begin + random_float(h, 0.0f, 0.01f);
+        h->reference->finish_f32(&columns, 1, n, x, n, want, n, NULL, 0);
+        h->kernels->finish_f32(&columns, 1, n, x, n, got, n, NULL, 0);
+        for (size_t j = 0; j < n; j++)
+            check_near(h, (double)got[j], (double)want[j],
+                       error_of_activation(activation) + 2 * 0x1p-24 * fabs((double)want[j]), 0, j);
+    }
+    end_case(h);
+}
+
 void test_finish_f32(harness *h)
 {
+    sweep_activation(h, LUTRA_GELU_ERF);
+    sweep_activation(h, LUTRA_GELU_TANH);
     for (size_t n = 1; n <= LUTRA_MAX_TILE_COLUMNS; n++)
         for (int activation = LUTRA_IDENTITY; activation <= LUTRA_GELU_TANH; activation++)
             for (size_t i = 0; i < 12; i++)
