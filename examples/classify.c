@@ -12,10 +12,11 @@ int main(int argc, char **argv)
     lutra_model *model = NULL;
     lutra_context *context = NULL;
     lutra_error error;
-    if (lutra_model_open(argv[1], NULL, &model, &error) || lutra_context_create(model, NULL, &context, &error))
+    if (lutra_model_open(argv[1], NULL, &model, &error) ||
+        lutra_context_create(model, NULL, &context, &error))
         return fprintf(stderr, "%s\n", error.message), 1;
     const lutra_model_info *info = lutra_model_get_info(model);
-    uint8_t *pixels = malloc(info->input_bytes);                  /* [height][width][3] */
+    uint8_t *pixels = malloc(info->input_bytes);                   /* [height][width][3] */
     float *logits = malloc((info->n_classes + 1) * sizeof(float)); /* [n_classes] */
     if (!pixels || !logits)
         return fprintf(stderr, "out of memory\n"), 1;

@@ -77,9 +77,9 @@ typedef bool (*lutra_progress)(void *user, const char *what, uint64_t done, uint
 LUTRA_API size_t lutra_default_threads(void);
 #define LUTRA_MAX_THREADS 64
 
-/* The level of kernels that contexts will use ("reference", "avx2", "avx512", "avx512vnni"): the best that CPU and
- * operating system support, or what LUTRA_ISA in the environment names. LUTRA_ERROR_ARGUMENT if that name
- * is unknown or unsupported here; the message lists the supported ones. */
+/* The level of kernels that contexts will use ("reference", "avx2", "avx512", "avx512vnni"): the best that
+ * CPU and operating system support, or what LUTRA_ISA in the environment names. LUTRA_ERROR_ARGUMENT if that
+ * name is unknown or unsupported here; the message lists the supported ones. */
 LUTRA_API lutra_status lutra_isa(const char **name, lutra_error *error);
 
 /* ---- pictures and preprocessing ---------------------------------------------------------------- */
@@ -92,14 +92,15 @@ typedef enum lutra_crop_mode {
     LUTRA_CROP_BORDER, /* resize the longer side to size / crop_pct, then pad with the mean colour or cut */
 } lutra_crop_mode;
 
-/* How a picture becomes the model's input. Rounding follows timm and torchvision; see docs/preprocessing.md. */
+/* How a picture becomes the model's input. Rounding follows timm and torchvision; see docs/preprocessing.md.
+ */
 typedef struct lutra_preprocessing {
-    size_t height, width; /* of the input, pixels */
-    double crop_pct;      /* 0 < crop_pct <= 1: part of the resized picture that is kept */
+    size_t height, width;               /* of the input, pixels */
+    double crop_pct;                    /* 0 < crop_pct <= 1: part of the resized picture that is kept */
     size_t resize_height, resize_width; /* 0: from crop_pct; else the exact size before the crop (squash), or
                                            resize_height alone the shorter side (center) */
     lutra_crop_mode crop_mode;
-    int resample;      /* Pillow's code: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming */
+    int resample;          /* Pillow's code: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming */
     float mean[3], std[3]; /* RGB, of pixels scaled by 1/255 */
     bool ignore_exif;      /* true: do not apply the EXIF orientation (as torchvision's loader) */
 } lutra_preprocessing;
@@ -108,9 +109,9 @@ typedef enum lutra_pixel_order { LUTRA_RGB, LUTRA_BGR, LUTRA_RGBA } lutra_pixel_
 
 /* Decodes a JPEG, PNG or WebP file, converts it to RGB as Pillow's convert("RGB"), resizes it exactly as
  * Pillow's Image.resize and crops it: `pixels` [height][width][3], 8 bits, not yet normalised.
- * `path` "-" is standard input. Peak memory is bounded by the picture's sides, not its area, for baseline JPEG
- * and non-interlaced PNG. Errors: IO, FORMAT (not a picture, damaged, cut short), UNSUPPORTED (codecs absent
- * from this build, more than 2^28 pixels or 2^20 a side declared), ARGUMENT, MEMORY. */
+ * `path` "-" is standard input. Peak memory is bounded by the picture's sides, not its area, for baseline
+ * JPEG and non-interlaced PNG. Errors: IO, FORMAT (not a picture, damaged, cut short), UNSUPPORTED (codecs
+ * absent from this build, more than 2^28 pixels or 2^20 a side declared), ARGUMENT, MEMORY. */
 LUTRA_API lutra_status lutra_image_read(const char *path, const lutra_preprocessing *preprocessing,
                                         uint8_t *pixels, lutra_error *error);
 
@@ -121,8 +122,8 @@ LUTRA_API lutra_status lutra_image_read_memory(const void *data, size_t size, co
 
 /* As lutra_image_read, from decoded pixels (a camera's frame): rows `stride` bytes apart, 3 bytes a pixel
  * (4 for RGBA, whose alpha is ignored). Works in builds without codecs. */
-LUTRA_API lutra_status lutra_image_from_rgb8(const uint8_t *source, size_t width, size_t height, size_t stride,
-                                             lutra_pixel_order order,
+LUTRA_API lutra_status lutra_image_from_rgb8(const uint8_t *source, size_t width, size_t height,
+                                             size_t stride, lutra_pixel_order order,
                                              const lutra_preprocessing *preprocessing, uint8_t *pixels,
                                              lutra_error *error);
 
@@ -137,10 +138,10 @@ typedef struct lutra_model lutra_model;
 typedef enum lutra_mode { LUTRA_MODE_F32, LUTRA_MODE_INT8 } lutra_mode;
 
 typedef struct lutra_model_options {
-    const char *arch;    /* NULL: config.json, then the file's name, then the shapes decide */
-    size_t image_size;   /* 0: the model's own; else height and width, position embedding interpolated */
-    double crop_pct;     /* 0: the model's own */
-    const char *labels;  /* NULL: the model's own; else a file, one name a line or `index<TAB>...<TAB>name` */
+    const char *arch;   /* NULL: config.json, then the file's name, then the shapes decide */
+    size_t image_size;  /* 0: the model's own; else height and width, position embedding interpolated */
+    double crop_pct;    /* 0: the model's own */
+    const char *labels; /* NULL: the model's own; else a file, one name a line or `index<TAB>...<TAB>name` */
     bool ignore_exif;
 } lutra_model_options;
 
@@ -151,9 +152,10 @@ typedef struct lutra_model_info {
     const char *family;      /* "vit" */
     size_t n_classes;        /* 0: no head, features only */
     size_t n_features;
-    size_t input_bytes;      /* height * width * 3 of lutra_context_run's pixels */
+    size_t input_bytes; /* height * width * 3 of lutra_context_run's pixels */
     size_t dim, depth, n_heads, mlp_dim, patch_size;
-    size_t n_tokens, n_prefix_tokens; /* all, and those that are no patches (class, distillation, registers) */
+    size_t n_tokens,
+        n_prefix_tokens; /* all, and those that are no patches (class, distillation, registers) */
     uint64_t n_parameters;
     uint64_t n_clustered;    /* parameters that are held as indices */
     uint64_t file_bytes;     /* all files of the model */
@@ -190,7 +192,7 @@ typedef struct lutra_step_info {
     const char *name; /* "blocks.3.mlp.fc1" */
     size_t m, n, k;   /* gemm: rows, outputs, inputs; attention: tokens, tokens, dim; else rows, columns, 0 */
     uint64_t macs;
-    uint64_t weight_bytes; /* read from the file */
+    uint64_t weight_bytes;              /* read from the file */
     uint64_t read_bytes, written_bytes; /* activations */
 } lutra_step_info;
 
@@ -227,7 +229,11 @@ LUTRA_API lutra_status lutra_context_run(lutra_context *context, const uint8_t *
 /* ---- the offline job --------------------------------------------------------------------------- */
 
 typedef enum lutra_scope { LUTRA_SCOPE_ROW, LUTRA_SCOPE_TENSOR, LUTRA_SCOPE_MODEL } lutra_scope;
-typedef enum lutra_codebook_type { LUTRA_CODEBOOK_AUTO, LUTRA_CODEBOOK_I8, LUTRA_CODEBOOK_F32 } lutra_codebook_type;
+typedef enum lutra_codebook_type {
+    LUTRA_CODEBOOK_AUTO,
+    LUTRA_CODEBOOK_I8,
+    LUTRA_CODEBOOK_F32
+} lutra_codebook_type;
 
 typedef struct lutra_cluster_options {
     size_t n_clusters; /* 2..256 */
@@ -270,8 +276,21 @@ LUTRA_API lutra_status lutra_cluster_file(const char *input, const char *output,
 LUTRA_API void lutra_cluster_report_free(lutra_cluster_report *report);
 
 typedef enum lutra_dtype {
-    LUTRA_F64, LUTRA_F32, LUTRA_F16, LUTRA_BF16, LUTRA_I64, LUTRA_I32, LUTRA_I16, LUTRA_I8,
-    LUTRA_U64, LUTRA_U32, LUTRA_U16, LUTRA_U8, LUTRA_BOOL, LUTRA_F8_E4M3, LUTRA_F8_E5M2,
+    LUTRA_F64,
+    LUTRA_F32,
+    LUTRA_F16,
+    LUTRA_BF16,
+    LUTRA_I64,
+    LUTRA_I32,
+    LUTRA_I16,
+    LUTRA_I8,
+    LUTRA_U64,
+    LUTRA_U32,
+    LUTRA_U16,
+    LUTRA_U8,
+    LUTRA_BOOL,
+    LUTRA_F8_E4M3,
+    LUTRA_F8_E5M2,
 } lutra_dtype;
 LUTRA_API const char *lutra_dtype_name(lutra_dtype dtype); /* safetensors' name: "F32" */
 LUTRA_API size_t lutra_dtype_size(lutra_dtype dtype);      /* bytes per element */

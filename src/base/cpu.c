@@ -43,7 +43,8 @@ static void describe(void)
     if (a >= 1) /* the highest subleaf */
         __get_cpuid_count(7, 1, &a7_1, &b, &c, &d);
     description.avx2 = os_ymm && fma && f16c && has(b7, 5);
-    description.avx512 = description.avx2 && os_zmm && has(b7, 16) && has(b7, 17) && has(b7, 30) && has(b7, 31);
+    description.avx512 =
+        description.avx2 && os_zmm && has(b7, 16) && has(b7, 17) && has(b7, 30) && has(b7, 31);
     description.avx512_vbmi = description.avx512 && has(c7, 1);
     description.avx512_vnni = description.avx512 && has(c7, 11);
     description.avx512_bf16 = description.avx512 && has(a7_1, 5);

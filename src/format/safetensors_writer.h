@@ -8,7 +8,8 @@
  *     lutra_writer_commit(writer, error);               // sync, rename, sync the folder
  *     lutra_writer_free(writer);                        // without commit: the temporary is removed
  *
- * Tensors lie in the order of docs/format.md: first those declared as indices, then F64, F32, F16/BF16, I8/U8.
+ * Tensors lie in the order of docs/format.md: first those declared as indices, then F64, F32, F16/BF16,
+ * I8/U8.
  */
 #ifndef LUTRA_FORMAT_SAFETENSORS_WRITER_H
 #define LUTRA_FORMAT_SAFETENSORS_WRITER_H
@@ -17,12 +18,13 @@
 
 typedef struct lutra_writer lutra_writer;
 
-/* Opens `.NAME.lutra-tmp` beside `path`, without following links, locked. Errors: IO (a folder, no permission,
- * another writer at work). */
+/* Opens `.NAME.lutra-tmp` beside `path`, without following links, locked. Errors: IO (a folder, no
+ * permission, another writer at work). */
 lutra_status lutra_writer_create(const char *path, lutra_writer **writer, lutra_error *error);
 void lutra_writer_free(lutra_writer *writer); /* NULL is fine */
 
-/* Returns the slot of the tensor through `slot`. Names ending in ".indices" (U8, a multiple of 64 bytes) go first. */
+/* Returns the slot of the tensor through `slot`. Names ending in ".indices" (U8, a multiple of 64 bytes) go
+ * first. */
 lutra_status lutra_writer_declare(lutra_writer *writer, const char *name, lutra_dtype dtype, size_t rank,
                                   const size_t *shape, size_t *slot, lutra_error *error);
 

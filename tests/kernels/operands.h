@@ -21,7 +21,7 @@ void make_matrix(harness *h, size_t n, size_t k, matrix_kind kind, random_matrix
 const char *name_of_matrix(const matrix_kind *kind, char *text, size_t size);
 
 void fill_codebook(harness *h, unsigned bits, bool i8, float *codebook); /* [256] */
-void fill_codebook_i8(harness *h, unsigned bits, int8_t *codebook); /* [256] */
+void fill_codebook_i8(harness *h, unsigned bits, int8_t *codebook);      /* [256] */
 
 /* A panel of k inputs and its sums, of any weights (`kind` 0), the largest (1) or small ones (2). */
 void make_panel_i8(harness *h, size_t k, int kind, lutra_panel_i8 *panel);
