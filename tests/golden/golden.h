@@ -25,6 +25,8 @@ void golden_check(lutra_status status, const lutra_error *error);
 char *golden_path(const char *path);
 /* LUTRA_SHARED, or ../shared beside the checkout; NULL, after saying so loudly, where there is none. */
 char *golden_shared(void);
+/* True, after saying so loudly, in a build that reads no picture files. */
+bool golden_lacks_codecs(const char *test);
 char *golden_join(const char *folder, const char *name);
 
 /* The names in a folder, sorted; free with golden_names_free. */
