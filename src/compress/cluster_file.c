@@ -421,9 +421,10 @@ static lutra_status open_all(cluster_job *c, const char *input, const char *outp
     if (info->n_clustered > 0)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, info->path, LUTRA_NO_OFFSET,
                           "its weights are clustered already; cluster the original, or an export of it");
-    /* Once for its hash, once for its tensors. */
-    c->job.total = 2 * info->file_bytes;
     const size_t n_tensors = lutra_safetensors_count(lutra_model_file(c->model));
+    c->job.total = info->file_bytes; /* for its hash, and then for its tensors */
+    for (size_t i = 0; i < n_tensors; i++)
+        c->job.total += lutra_safetensors_at(lutra_model_file(c->model), i)->bytes;
     c->matrix_names = lutra_matrix_tensor_names(c->model);
     if (!c->matrix_names)
         return lutra_fail_memory(error, 0, "the names of tensors");

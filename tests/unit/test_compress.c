@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model_fixture.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/half.h"
+#include "compress/sha256.h"
+
+#define GOLDEN "timm-token"
+
+/* ---- 16-bit floats ----------------------------------------------------------------------------- */
+
+/* Every half is its own nearest; of two neighbours the nearer is chosen, the even one halfway. */
+static void check_rounding(float (*widen)(uint16_t), uint16_t (*narrow)(float), uint16_t infinity)
+{
+    for (unsigned sign = 0; sign < 2; sign++) {
+        for (unsigned bits = 0; bits < infinity; bits++) {
+            const uint16_t half = (uint16_t)(bits | sign << 15);
+            const float value = widen(half);
+            assert_int_equal(narrow(value), half);
+            if (bits + 1 == infinity)
+                continue;
+            const float next = widen((uint16_t)(half + 1)), middle = value / 2 + next / 2;
+            if (bits < 2 && infinity == 0x7f80) /* halfway is below the least float */
+                continue;
+            assert_int_equal(narrow(middle), bits % 2 ? half + 1 : half);
+            assert_int_equal(narrow(nextafterf(middle, value)), half);
+            assert_int_equal(narrow(nextafterf(middle, next)), half + 1);
+        }
+    }
+}
+
+static void test_rounding_to_halves(void **state)
+{
+    (void)state;
+    check_rounding(lutra_f16_to_f32, lutra_f32_to_f16, 0x7c00);
+    check_rounding(lutra_bf16_to_f32, lutra_f32_to_bf16, 0x7f80);
+    assert_int_equal(lutra_f32_to_f16(65519.996f), 0x7bff);
+    assert_int_equal(lutra_f32_to_f16(65520), 0x7c00);
+    assert_int_equal(lutra_f32_to_f16(-3e38f), 0xfc00);
+    assert_int_equal(lutra_f32_to_f16(1e-30f), 0);
+    assert_int_equal(lutra_f32_to_bf16(3.4e38f), 0x7f80);
+}
+
+/* ---- SHA-256 ----------------------------------------------------------------------------------- */
+
+static void check_hash(const char *text, size_t repeated, size_t piece, const char *expected)
+{
+    const size_t n = strlen(text) * repeated;
+    char hex[65], *all = malloc(n + 1);
+    lutra_sha256 hash;
+    for (size_t i = 0; i < repeated; i++)
+        memcpy(all + i * strlen(text), text, strlen(text));
+    lutra_sha256_start(&hash);
+    for (size_t at = 0; at < n; at += piece)
+        lutra_sha256_add(&hash, all + at, n - at < piece ? n - at : piece);
+    lutra_sha256_end(&hash, hex);
+    assert_string_equal(hex, expected);
+    free(all);
+}
+
+/* Digests from FIPS 180-4's examples (the first four) and from Python 3.11's hashlib. */
+static void test_sha256(void **state)
+{
+    (void)state;
+    const char *long_text = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+    check_hash("", 0, 1, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    check_hash("abc", 1, 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    check_hash(long_text, 1, 9, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+    check_hash("a", 1000000, 4097, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    check_hash("0123456", 8, 64,
+               "bfad54d37b27d8535667e87dbf6b4f31c8c56973e382777b37bc7912602860ab"); /* 56 and 63 bytes: the
+                                                                                       padding spills over */
+    check_hash("0123456", 9, 10, "72a708b1b5f51daa2629645c375464dd0c2e9e576d11cc8459df86a1227f3f9f");
+}
+
+/* ---- files ------------------------------------------------------------------------------------- */
+
+typedef struct watch {
+    uint64_t last, total, calls, stop_at; /* stop_at: the call that cancels; 0: none */
+} watch;
+
+static bool look(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    watch *w = user;
+    assert_true(*what && done >= w->last && done <= total && (w->calls == 0 || total == w->total));
+    w->last = done;
+    w->total = total;
+    return ++w->calls != w->stop_at;
+}
+
+static lutra_status cluster(const char *input, const char *output, lutra_cluster_options options, watch *w,
+                            lutra_cluster_report *report, lutra_error *error)
+{
+    options.n_clusters = options.n_clusters ? options.n_clusters : 16;
+    options.n_threads = 2;
+    options.progress = w ? look : NULL;
+    options.progress_user = w;
+    return lutra_cluster_file(input, output, &options, report, error);
+}
+
+static char *golden_folder(void)
+{
+    char *folder = fixture_folder();
+    fixture_write_model(folder, GOLDEN, &(tensor_edit){EDIT_NONE, NULL, NULL, 0, 0});
+    fixture_write_config(folder, GOLDEN, "{}");
+    return folder;
+}
+
+static void assert_absent(const char *path)
+{
+    assert_int_not_equal(access(path, F_OK), 0);
+}
+
+static void test_report_agrees_with_the_file(void **state)
+{
+    (void)state;
+    char *folder = golden_folder(), *out = fixture_path(folder, "out.safetensors");
+    lutra_cluster_report report;
+    lutra_error error;
+    lutra_safetensors *file;
+    watch w = {0};
+    const lutra_scope scopes[] = {LUTRA_SCOPE_ROW, LUTRA_SCOPE_TENSOR, LUTRA_SCOPE_MODEL};
+    for (size_t i = 0; i < 3; i++) {
+        w = (watch){0};
+        assert_int_equal(
+            cluster(folder, out, (lutra_cluster_options){.scope = scopes[i]}, &w, &report, &error), LUTRA_OK);
+        double squared_error = 0;
+        uint64_t n = 0, parts = 0;
+        for (size_t t = 0; t < report.n_tensors; t++) {
+            squared_error += report.tensors[t].squared_error;
+            n += report.tensors[t].n * report.tensors[t].k;
+            assert_int_equal(report.tensors[t].bits, 4);
+        }
+        assert_int_equal(lutra_safetensors_open(out, &file, &error), LUTRA_OK);
+        for (size_t t = 0; t < lutra_safetensors_count(file); t++) {
+            const lutra_tensor *tensor = lutra_safetensors_at(file, t);
+            const char *dot = strrchr(tensor->name, '.');
+            if (dot && (!strcmp(dot, ".indices") || !strcmp(dot, ".scale") || !strcmp(dot, ".codebook")))
+                parts += tensor->bytes;
+        }
+        assert_int_equal(report.n_clustered, n);
+        assert_int_equal(report.bytes_out, lutra_safetensors_bytes(file));
+        assert_true(fabs(report.bits_per_weight - 8 * (double)parts / (double)n) < 1e-9);
+        assert_true(fabs(report.squared_error - squared_error) <= 1e-9 * squared_error);
+        assert_true(report.squared_error > 0 && report.optimality_gap <= 0.001);
+        assert_true(w.last == w.total && w.calls > report.n_tensors);
+        lutra_safetensors_close(file);
+        lutra_cluster_report_free(&report);
+    }
+    free(out);
+    fixture_remove(folder);
+}
+
+static void test_cancelled_at_any_point_nothing_is_left(void **state)
+{
+    (void)state;
+    char *folder = golden_folder(), *out = fixture_path(folder, "out.safetensors");
+    char *temporary = fixture_path(folder, ".out.safetensors.lutra-tmp");
+    lutra_error error;
+    watch whole = {0};
+    assert_int_equal(
+        cluster(folder, out, (lutra_cluster_options){.scope = LUTRA_SCOPE_ROW}, &whole, NULL, &error),
+        LUTRA_OK);
+    unlink(out);
+    for (uint64_t call = 1; call <= whole.calls; call++) {
+        watch w = {.stop_at = call};
+        assert_int_equal(
+            cluster(folder, out, (lutra_cluster_options){.scope = LUTRA_SCOPE_ROW}, &w, NULL, &error),
+            LUTRA_ERROR_CANCELLED);
+        assert_int_equal(w.calls, call);
+        assert_absent(out);
+        assert_absent(temporary);
+    }
+    for (uint64_t call = 1; call <= 3; call++) {
+        watch w = {.stop_at = call};
+        assert_int_equal(lutra_export_file(folder, out, LUTRA_F32, look, &w, &error), LUTRA_ERROR_CANCELLED);
+        w = (watch){.stop_at = call};
+        assert_int_equal(lutra_random_file("vit_tiny_patch16_224", 1, out, look, &w, &error),
+                         LUTRA_ERROR_CANCELLED);
+        assert_absent(out);
+        assert_absent(temporary);
+    }
+    free(out);
+    free(temporary);
+    fixture_remove(folder);
+}
+
+static void test_export_brings_the_dense_model_back(void **state)
+{
+    (void)state;
+    char *folder = golden_folder(), *input = fixture_path(folder, "model.safetensors");
+    char *out = fixture_path(folder, "out.safetensors");
+    const lutra_dtype types[] = {LUTRA_F32, LUTRA_F16, LUTRA_BF16};
+    lutra_safetensors *before, *after;
+    lutra_error error;
+    for (size_t i = 0; i < 3; i++) {
+        watch w = {0};
+        assert_int_equal(lutra_export_file(folder, out, types[i], look, &w, &error), LUTRA_OK);
+        assert_true(w.last == w.total);
+        assert_int_equal(lutra_safetensors_open(input, &before, &error), LUTRA_OK);
+        assert_int_equal(lutra_safetensors_open(out, &after, &error), LUTRA_OK);
+        assert_string_equal(lutra_safetensors_metadata(after, "format"), "pt");
+        assert_int_equal(lutra_safetensors_count(before), lutra_safetensors_count(after));
+        for (size_t t = 0; t < lutra_safetensors_count(before); t++) {
+            const lutra_tensor *source = lutra_safetensors_at(before, t);
+            const lutra_tensor *made = lutra_safetensors_find(after, source->name);
+            assert_non_null(made);
+            assert_int_equal(made->dtype, types[i]);
+            assert_int_equal(made->rank, source->rank);
+            assert_memory_equal(made->shape, source->shape, source->rank * sizeof *made->shape);
+            assert_int_equal(source->dtype, LUTRA_F32);
+            for (size_t e = 0; e < source->n_elements; e++) {
+                float value;
+                uint16_t half;
+                memcpy(&value, source->data + 4 * e, 4);
+                memcpy(&half, made->data + 2 * e, 2);
+                if (types[i] == LUTRA_F32)
+                    assert_memory_equal(made->data + 4 * e, &value, 4);
+                else
+                    assert_int_equal(half, types[i] == LUTRA_F16 ? lutra_f32_to_f16(value)
+                                                                 : lutra_f32_to_bf16(value));
+            }
+        }
+        lutra_safetensors_close(before);
+        lutra_safetensors_close(after);
+    }
+    assert_int_equal(lutra_export_file(folder, out, LUTRA_I8, NULL, NULL, &error), LUTRA_ERROR_ARGUMENT);
+    free(input);
+    free(out);
+    fixture_remove(folder);
+}
+
+/* The description travels with the weights: no config.json beside them is needed any more. */
+static void test_clustered_and_exported_files_stand_alone(void **state)
+{
+    (void)state;
+    char *folder = golden_folder(), *clustered = fixture_path(folder, "clustered.safetensors");
+    char *other = fixture_folder(), *dense = fixture_path(other, "dense.safetensors");
+    lutra_error error;
+    lutra_model *models[3];
+    assert_int_equal(
+        cluster(folder, clustered, (lutra_cluster_options){.scope = LUTRA_SCOPE_ROW}, NULL, NULL, &error),
+        LUTRA_OK);
+    assert_int_equal(lutra_export_file(clustered, dense, LUTRA_F32, NULL, NULL, &error), LUTRA_OK);
+    const char *paths[] = {folder, clustered, dense};
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(lutra_model_open(paths[i], NULL, &models[i], &error), LUTRA_OK);
+    for (size_t i = 1; i < 3; i++) {
+        const lutra_model_info *a = lutra_model_get_info(models[0]), *b = lutra_model_get_info(models[i]);
+        assert_int_equal(a->n_parameters, b->n_parameters);
+        assert_int_equal(a->macs, b->macs);
+        assert_int_equal(a->n_heads, b->n_heads);
+        assert_memory_equal(a->preprocessing.mean, b->preprocessing.mean, sizeof a->preprocessing.mean);
+        assert_true(a->preprocessing.crop_pct >= b->preprocessing.crop_pct &&
+                    a->preprocessing.crop_pct <= b->preprocessing.crop_pct);
+    }
+    assert_true(lutra_model_get_info(models[1])->n_clustered > 0);
+    assert_int_equal(lutra_model_get_info(models[2])->n_clustered, 0);
+    for (size_t i = 0; i < 3; i++)
+        lutra_model_close(models[i]);
+    /* What is clustered is not clustered again. */
+    assert_int_equal(
+        cluster(clustered, dense, (lutra_cluster_options){.scope = LUTRA_SCOPE_ROW}, NULL, NULL, &error),
+        LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "clustered already"));
+    assert_non_null(strstr(error.message, clustered));
+    free(clustered);
+    free(dense);
+    fixture_remove(folder);
+    fixture_remove(other);
+}
+
+static void test_the_output_may_be_the_input(void **state)
+{
+    (void)state;
+    char *folder = golden_folder(), *path = fixture_path(folder, "model.safetensors");
+    char *out = fixture_path(folder, "out.safetensors");
+    size_t n, n_other;
+    lutra_error error;
+    const lutra_cluster_options options = {.scope = LUTRA_SCOPE_TENSOR};
+    assert_int_equal(cluster(folder, out, options, NULL, NULL, &error), LUTRA_OK);
+    assert_int_equal(cluster(folder, path, options, NULL, NULL, &error), LUTRA_OK);
+    uint8_t *bytes = fixture_read(path, &n), *others = fixture_read(out, &n_other);
+    assert_int_equal(n, n_other);
+    assert_memory_equal(bytes, others, n);
+    free(bytes);
+    free(others);
+    free(path);
+    free(out);
+    fixture_remove(folder);
+}
+
+static void test_bad_options(void **state)
+{
+    (void)state;
+    lutra_error error;
+    const struct {
+        size_t n_clusters;
+        lutra_scope scope;
+        lutra_codebook_type codebook;
+        const char *message;
+    } cases[] = {{1, LUTRA_SCOPE_ROW, LUTRA_CODEBOOK_AUTO, "between 2 and 256"},
+                 {257, LUTRA_SCOPE_ROW, LUTRA_CODEBOOK_AUTO, "between 2 and 256"},
+                 {256, LUTRA_SCOPE_ROW, LUTRA_CODEBOOK_I8, "at most 255"},
+                 {16, LUTRA_SCOPE_MODEL, LUTRA_CODEBOOK_I8, "must be F32"}};
+    for (size_t i = 0; i < 4; i++) {
+        const lutra_cluster_options options = {
+            .n_clusters = cases[i].n_clusters, .scope = cases[i].scope, .codebook = cases[i].codebook};
+        assert_int_equal(cluster("nowhere", "nothing", options, NULL, NULL, &error), LUTRA_ERROR_ARGUMENT);
+        assert_non_null(strstr(error.message, cases[i].message));
+    }
+    assert_int_equal(lutra_random_file("resnet50", 0, "nothing", NULL, NULL, &error),
+                     LUTRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "resnet50"));
+}
+
+static void test_weights_that_are_not_finite(void **state)
+{
+    (void)state;
+    char *folder = fixture_folder(), *out = fixture_path(folder, "out.safetensors");
+    lutra_error error;
+    fixture_write_config(folder, GOLDEN, "{}");
+    fixture_write_model(folder, GOLDEN, &(tensor_edit){EDIT_VALUE, "blocks.0.mlp.fc1.weight", NULL, 5, NAN});
+    assert_int_equal(
+        cluster(folder, out, (lutra_cluster_options){.scope = LUTRA_SCOPE_ROW}, NULL, NULL, &error),
+        LUTRA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "blocks.0.mlp.fc1.weight"));
+    assert_non_null(strstr(error.message, "model.safetensors"));
+    assert_true(error.offset != LUTRA_NO_OFFSET);
+    assert_absent(out);
+    free(out);
+    fixture_remove(folder);
+}
+
+static void test_random_models_follow_their_seed(void **state)
+{
+    (void)state;
+    char *folder = fixture_folder(), *path = fixture_path(folder, "r.safetensors");
+    uint8_t *bytes[3];
+    size_t n[3];
+    lutra_error error;
+    lutra_model *model;
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_int_equal(
+            lutra_random_file("deit_tiny_distilled_patch16_224", i / 2, path, NULL, NULL, &error), LUTRA_OK);
+        bytes[i] = fixture_read(path, &n[i]);
+    }
+    assert_true(n[0] == n[1] && n[0] == n[2] && memcmp(bytes[0], bytes[1], n[0]) == 0);
+    assert_int_not_equal(memcmp(bytes[0], bytes[2], n[0]), 0);
+    assert_int_equal(lutra_model_open(path, NULL, &model, &error), LUTRA_OK);
+    assert_string_equal(lutra_model_get_info(model)->arch, "deit_tiny_distilled_patch16_224");
+    assert_int_equal(lutra_model_get_info(model)->n_parameters, 5910800); /* timm's count */
+    lutra_model_close(model);
+    for (size_t i = 0; i < 3; i++)
+        free(bytes[i]);
+    free(path);
+    fixture_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rounding_to_halves),
+        cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_report_agrees_with_the_file),
+        cmocka_unit_test(test_cancelled_at_any_point_nothing_is_left),
+        cmocka_unit_test(test_export_brings_the_dense_model_back),
+        cmocka_unit_test(test_clustered_and_exported_files_stand_alone),
+        cmocka_unit_test(test_the_output_may_be_the_input),
+        cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_weights_that_are_not_finite),
+        cmocka_unit_test(test_random_models_follow_their_seed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
