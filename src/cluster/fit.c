@@ -12,6 +12,11 @@
 /* Enough for MAX_GAP with the weights of most trained matrices. */
 #define BINS_PER_CLUSTER 128
 #define MIN_BINS 2048
+/* How far the integer grid may fall short of the outermost centres, which stand for few values each. Scales
+ * of rows follow such values; without them, the squared error would be less but the model worse (ViT-Tiny,
+ * scope tensor, 64 clusters: KL 0.032 with 0.35, 0.018 with 0.97). */
+#define LEAST_REACH_WITH_SCALES 0.35
+#define LEAST_REACH 0.97
 #define MAX_REFINEMENTS 2
 #define REFINEMENT 4 /* times as many bins */
 
@@ -62,7 +67,7 @@ static void set_free_entries(const lutra_kmeans_1d *fit, lutra_codebook *codeboo
     }
 }
 
-static lutra_status set_grid_entries(const lutra_bins *bins, const lutra_kmeans_1d *fit,
+static lutra_status set_grid_entries(const lutra_bins *bins, const lutra_kmeans_1d *fit, bool scaled,
                                      lutra_thread_pool *pool, lutra_codebook *codebook, double *step,
                                      lutra_error *error)
 {
@@ -70,7 +75,8 @@ static lutra_status set_grid_entries(const lutra_bins *bins, const lutra_kmeans_
     lutra_grid grid;
     if (fit->centres[0] == 0 && fit->centres[fit->n_centres - 1] == 0) /* so are the free entries */
         return LUTRA_OK;
-    lutra_status status = lutra_grid_fit(bins->bins, bins->n, k, fit, pool, &grid, error);
+    lutra_status status = lutra_grid_fit(bins->bins, bins->n, k, fit,
+                                         scaled ? LEAST_REACH_WITH_SCALES : LEAST_REACH, pool, &grid, error);
     if (status)
         return status;
     memcpy(codebook->entries, grid.entries, k * sizeof *grid.entries);
@@ -92,7 +98,7 @@ lutra_status lutra_fit_codebook(const lutra_values *values, const lutra_clusteri
     if (status == LUTRA_OK && bins.n > 0) {
         set_free_entries(&fit, codebook);
         if (options->i8_grid)
-            status = set_grid_entries(&bins, &fit, pool, codebook, step, error);
+            status = set_grid_entries(&bins, &fit, options->per_row, pool, codebook, step, error);
     }
     free(bins.bins);
     return status;

@@ -16,8 +16,7 @@
 
 #define MAX_ENTRY 127
 #define N_POINTS 255
-#define LEAST_REACH 0.35 /* of the grid, beside that of the free centres */
-#define N_HALVES 511     /* the points and the places halfway between: -127, -126.5, ..., 127 */
+#define N_HALVES 511 /* the points and the places halfway between: -127, -126.5, ..., 127 */
 #define END_NODE (N_POINTS + 1)
 /* The error changes by some 0.2 % between steps this close (14 %, then 3 %), without order. */
 #define N_STEPS 9 /* of each of the two scans */
@@ -121,7 +120,8 @@ static lutra_status scan_steps(scan *s, double low, double high, lutra_thread_po
 }
 
 lutra_status lutra_grid_fit(const lutra_bin *bins, size_t n, size_t k, const lutra_kmeans_1d *fit,
-                            lutra_thread_pool *pool, lutra_grid *result, lutra_error *error)
+                            double least_reach, lutra_thread_pool *pool, lutra_grid *result,
+                            lutra_error *error)
 {
     prefix *prefixes = NULL;
     scan *s = NULL;
@@ -142,10 +142,9 @@ lutra_status lutra_grid_fit(const lutra_bin *bins, size_t n, size_t k, const lut
     s->k = k;
     s->price = fit->price;
     result->objective = INFINITY;
-    /* The outermost centres stand for few values each: cutting them off can pay. */
     const double farthest = fmax(fabs(fit->centres[0]), fabs(fit->centres[fit->n_centres - 1]));
-    const double longest = farthest * 1.02 / MAX_ENTRY, ratio = pow(LEAST_REACH, 1.0 / (N_STEPS - 1));
-    if ((status = scan_steps(s, longest * LEAST_REACH, longest, pool, result, error)))
+    const double longest = farthest * 1.02 / MAX_ENTRY, ratio = pow(least_reach, 1.0 / (N_STEPS - 1));
+    if ((status = scan_steps(s, longest * least_reach, longest, pool, result, error)))
         goto cleanup;
     const double inner = pow(ratio, 1 - 2.0 / (N_STEPS + 1));
     status = scan_steps(s, result->step * inner, result->step / inner, pool, result, error);

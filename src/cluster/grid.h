@@ -15,6 +15,7 @@ typedef struct lutra_grid {
 /* `bins` [n] as for lutra_kmeans_1d_fit, `farthest` the greatest magnitude of the free centres; 2 <= k <=
  * 255. */
 lutra_status lutra_grid_fit(const lutra_bin *bins, size_t n, size_t k, const lutra_kmeans_1d *fit,
-                            lutra_thread_pool *pool, lutra_grid *result, lutra_error *error);
+                            double least_reach, lutra_thread_pool *pool, lutra_grid *result,
+                            lutra_error *error);
 
 #endif

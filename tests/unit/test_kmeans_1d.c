@@ -309,7 +309,7 @@ static void test_grid_is_optimal_for_its_step(void **unused)
         make_values(1, n, true, x, weights);
         const size_t n_bins = make_bins(x, weights, n, 1, bins);
         assert_int_equal(lutra_kmeans_1d_fit(bins, n_bins, k, &fit, NULL), LUTRA_OK);
-        assert_int_equal(lutra_grid_fit(bins, n_bins, k, &fit, pool, &grid, NULL), LUTRA_OK);
+        assert_int_equal(lutra_grid_fit(bins, n_bins, k, &fit, 0.35, pool, &grid, NULL), LUTRA_OK);
         for (size_t j = 0; j < k; j++) {
             assert_true(fabsf(grid.entries[j]) <= 127 && rintf(grid.entries[j]) >= grid.entries[j] &&
                         rintf(grid.entries[j]) <= grid.entries[j]);
