@@ -20,8 +20,8 @@ struct lutra_context {
     size_t max_batch;
     lutra_mode mode;
     lutra_matrix_i8 *weights_i8; /* [n_matrices of the model] in mode int8, else NULL */
-    float *arena;  /* [plan.arena_floats * max_batch] */
-    void *scratch; /* what products and attention need */
+    float *arena;                /* [plan.arena_floats * max_batch] */
+    void *scratch;               /* what products and attention need */
 };
 
 /* What one run walks with. */
@@ -320,8 +320,7 @@ lutra_status lutra_context_create(const lutra_model *model, const lutra_context_
     context->mode = mode;
     if ((status = lutra_kernels_select(&context->kernels, error)) ||
         (status = lutra_thread_pool_create(n_threads, &context->pool, error)) ||
-        (status = bring_weights(context, error)) ||
-        (status = allocate_memory(context, n_threads, error)))
+        (status = bring_weights(context, error)) || (status = allocate_memory(context, n_threads, error)))
         lutra_context_free(context);
     else
         *result = context;
