@@ -73,6 +73,11 @@ lutra_status lutra_vit_settings_from_hugging_face(const json_t *config, const ch
                                                   bool keep_arch, lutra_vit_settings *settings,
                                                   lutra_error *error);
 
+/* preprocessor_config.json, or where it is NULL the model's own size. */
+lutra_status lutra_vit_settings_from_preprocessor(const json_t *preprocessor, const char *path,
+                                                  const char *model_type, lutra_vit_settings *settings,
+                                                  lutra_error *error);
+
 /* A clustered file's own description, and how it is made (a new object). */
 lutra_status lutra_vit_settings_from_lutra(const json_t *config, const char *path,
                                            lutra_vit_settings *settings, lutra_error *error);

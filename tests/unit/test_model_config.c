@@ -120,6 +120,8 @@ static void preprocessors_that_lie_are_refused(void **state)
         {"{\"size\":16,\"image_std\":[0,0,0]}", LUTRA_ERROR_FORMAT, "\"image_std\""},
         {"{\"size\":16,\"rescale_factor\":0}", LUTRA_ERROR_FORMAT, "\"rescale_factor\""},
         {"{\"size\":16,\"do_normalize\":\"yes\"}", LUTRA_ERROR_FORMAT, "\"do_normalize\""},
+        {"{\"image_processor_type\":\"ConvNextImageProcessor\"}", LUTRA_ERROR_UNSUPPORTED,
+         "ConvNextImageProcessor"},
         {"{\"size\":16,", LUTRA_ERROR_FORMAT, "invalid JSON"},
         {"[]", LUTRA_ERROR_FORMAT, "JSON object"},
     };
@@ -318,6 +320,50 @@ static void a_missing_preprocessor_leaves_the_models_size(void **state)
     fixture_remove(folder);
 }
 
+/* What image processors do where their files do not say, as transformers 5.23's classes have it. */
+static void absent_keys_take_the_processors_defaults(void **state)
+{
+    static const struct {
+        const char *golden, *text;
+        size_t height, resize_height, resize_width;
+        int resample;
+        float mean;
+    } cases[] = {
+        {"hf-vit", "{\"size\":16}", 16, 16, 16, 2, 0.5f},
+        {"hf-vit", "{\"feature_extractor_type\":\"ViTFeatureExtractor\",\"size\":16}", 16, 16, 16, 2, 0.5f},
+        {"hf-vit", "{}", 224, 224, 224, 2, 0.5f},
+        {"hf-deit", "{}", 224, 256, 256, 3, 0.5f},
+        {"hf-deit", "{\"image_processor_type\":\"ViTImageProcessorFast\",\"size\":24}", 24, 24, 24, 2, 0.5f},
+        {"hf-dinov2", "{}", 224, 224, 0, 3, 0.48145466f},
+        {"hf-dinov2", "{\"size\":32,\"crop_size\":24}", 24, 32, 0, 3, 0.48145466f},
+        {"hf-vit", "{\"image_processor_type\":\"CLIPImageProcessor\",\"size\":20,\"crop_size\":16}", 16, 20,
+         0, 3, 0.48145466f},
+        {"hf-vit",
+         "{\"image_processor_type\":\"BitImageProcessor\",\"size\":{\"height\":20,\"width\":24},"
+         "\"crop_size\":16,\"image_mean\":[0.1,0.1,0.1]}",
+         16, 20, 24, 3, 0.1f},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lutra_error error;
+        lutra_model *model;
+        char *folder = folder_of(cases[i].golden, "{}");
+        fixture_write_text(folder, "preprocessor_config.json", cases[i].text);
+        if (lutra_model_open(folder, NULL, &model, &error))
+            fail_msg("%s: %s", cases[i].text, error.message);
+        const lutra_preprocessing *p = &lutra_model_get_info(model)->preprocessing;
+        assert_int_equal(p->height, cases[i].height);
+        assert_int_equal(p->width, cases[i].height);
+        assert_int_equal(p->resize_height, cases[i].resize_height);
+        assert_int_equal(p->resize_width, cases[i].resize_width);
+        assert_int_equal(p->crop_mode, cases[i].resize_width ? LUTRA_CROP_SQUASH : LUTRA_CROP_CENTER);
+        assert_int_equal(p->resample, cases[i].resample);
+        assert_float_equal(p->mean[0], cases[i].mean, 1e-7);
+        lutra_model_close(model);
+        fixture_remove(folder);
+    }
+}
+
 static void runs_with_wrong_arguments_are_refused(void **state)
 {
     static uint8_t pixels[2 * 24 * 24 * 3];
@@ -366,6 +412,7 @@ int main(void)
         cmocka_unit_test(the_configuration_beside_a_file_counts),
         cmocka_unit_test(labels_of_a_model_without_head_are_ignored),
         cmocka_unit_test(a_missing_preprocessor_leaves_the_models_size),
+        cmocka_unit_test(absent_keys_take_the_processors_defaults),
         cmocka_unit_test(runs_with_wrong_arguments_are_refused),
     };
     return cmocka_run_group_tests_name("configurations that are wrong", tests, NULL, NULL);
