@@ -10,7 +10,6 @@ import math
 import os
 import pathlib
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -95,7 +94,7 @@ class Runner:
 
 
 def time_models(entries):
-    """Median ms of a run with one picture for each entry; they take turns, so that a busy machine slows all alike."""
+    """ms of the fastest run with one picture for each entry; they take turns, so that a busy machine slows all alike."""
     library = ctypes.CDLL(str(BUILD / "liblutra.so"))
     runners = [Runner(library, entry["path"], modes()[entry["mode"]]) for entry in entries]
     times = [[] for _ in runners]
@@ -107,7 +106,7 @@ def time_models(entries):
             runner.run()
             own.append((time.perf_counter() - began) * 1e3)
     for entry, own in zip(entries, times):
-        entry["ms"] = statistics.median(own)
+        entry["ms"] = min(own)
 
 
 # ---- models and what they answer -----------------------------------------------------------------------------------
@@ -203,7 +202,7 @@ def results_table(entries, n_pictures):
                      f"{entry['agreement']:.2f}" if "agreement" in entry else "-",
                      f"{entry['ms']:.2f}", f"{entry['weight_bytes'] / 2**20:.2f}"])
     print_table(rows)
-    say(f"  ms: one picture from pixels to classes, {entries[0]['machine']}, median, the models taking turns;")
+    say(f"  ms: one picture from pixels to classes, {entries[0]['machine']}, the fastest of many, the models taking turns;")
     say("  dense is Lutra's own f32 path (bench/ compares with other engines).")
     if n_pictures:
         say(f"  top-1 and agreement with the dense model: {n_pictures} pictures.")
