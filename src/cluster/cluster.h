@@ -3,8 +3,9 @@
  * Clusters one matrix: codebook, indices and scales that minimise the squared error.
  *
  * Scope row: rows are divided by a scale (their root mean square), one codebook is fitted over all of them
- * with each value weighted by its row's scale squared, and each scale is refitted by least squares given the
- * indices. Scopes tensor and model: one codebook over plain values, scale 1 (or the grid's step, see below).
+ * with each value weighted by its row's scale squared, and then the best of several scales is chosen for each
+ * row and refitted by least squares given the indices. Scopes tensor and model: one codebook over plain
+ * values, scale 1 (or the grid's step, see below). docs/clustering.md says how good the result is.
  */
 #ifndef LUTRA_CLUSTER_CLUSTER_H
 #define LUTRA_CLUSTER_CLUSTER_H
@@ -19,7 +20,7 @@ typedef struct lutra_row_source {
 } lutra_row_source;
 
 typedef struct lutra_codebook {
-    size_t n_clusters;
+    size_t n_clusters;     /* as asked for, or fewer (2 at least) where there are fewer distinct values */
     bool is_i8;            /* entries are integers in -127..127, in units of the scale */
     float entries[256];    /* ascending; beyond n_clusters 0 */
     double optimality_gap; /* upper bound on objective / optimum - 1, before rounding to the grid */
