@@ -36,32 +36,34 @@ static lutra_status read_size(const json_t *preprocessor, const char *key, const
 
 /* What an image processor does where its file does not say. */
 typedef struct processor_defaults {
-    const char *name;            /* before "ImageProcessor" or, in older files, "FeatureExtractor" */
+    const char *name; /* before "ImageProcessor" or, in older files, "FeatureExtractor" */
+    picture_size size;
+    float mean[3], std[3];
+    int resample;
     bool plain_is_shortest_edge; /* "size": 224 */
     bool crops;
-    picture_size size;
-    int resample;
-    float mean[3], std[3];
 } processor_defaults;
 
+#define HALF                                                                                                 \
+    {0.5f, 0.5f, 0.5f},                                                                                      \
+    {                                                                                                        \
+        0.5f, 0.5f, 0.5f                                                                                     \
+    }
+#define CLIP                                                                                                 \
+    {0.48145466f, 0.4578275f, 0.40821073f},                                                                  \
+    {                                                                                                        \
+        0.26862954f, 0.26130258f, 0.27577711f                                                                \
+    }
+
 static const processor_defaults processors[] = {
-    {"ViT", false, false, {224, 224, 0}, LUTRA_BILINEAR, {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},
-    {"DeiT", false, true, {256, 256, 0}, LUTRA_BICUBIC, {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},
-    {"Bit",
-     true,
-     true,
-     {0, 0, 224},
-     LUTRA_BICUBIC,
-     {0.48145466f, 0.4578275f, 0.40821073f},
-     {0.26862954f, 0.26130258f, 0.27577711f}},
-    {"CLIP",
-     true,
-     true,
-     {0, 0, 224},
-     LUTRA_BICUBIC,
-     {0.48145466f, 0.4578275f, 0.40821073f},
-     {0.26862954f, 0.26130258f, 0.27577711f}},
+    {"ViT", {224, 224, 0}, HALF, LUTRA_BILINEAR, false, false},
+    {"DeiT", {256, 256, 0}, HALF, LUTRA_BICUBIC, false, true},
+    {"Bit", {0, 0, 224}, CLIP, LUTRA_BICUBIC, true, true},
+    {"CLIP", {0, 0, 224}, CLIP, LUTRA_BICUBIC, true, true},
 };
+
+#undef HALF
+#undef CLIP
 
 static bool is_processor(const char *type, const char *name)
 {
