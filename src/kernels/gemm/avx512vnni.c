@@ -10,12 +10,17 @@
 #define N_BASES ((LUTRA_TILE_ROWS_I8 + BASE_ROWS - 1) / BASE_ROWS)
 
 /* sum += four products of unsigned a and signed w in each double word. As assembly because GCC 12 moves the
- * sums of the intrinsic through memory in a tile this large. */
+ * sums of the intrinsic through memory in a tile this large; where the instruction is emulated there is none.
+ */
+#if defined(LUTRA_EMULATED)
+#define dot _mm512_dpbusd_epi32
+#else
 LUTRA_INLINE __m512i dot(__m512i sum, __m512i a, __m512i w)
 {
     __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(w));
     return sum;
 }
+#endif
 
 LUTRA_INLINE __m512i four_activations(const uint8_t *a)
 {
