@@ -202,7 +202,7 @@ def results_table(entries, n_pictures):
                      f"{entry['agreement']:.2f}" if "agreement" in entry else "-",
                      f"{entry['ms']:.2f}", f"{entry['weight_bytes'] / 2**20:.2f}"])
     print_table(rows)
-    say(f"  ms: one picture from pixels to classes, {entries[0]['machine']}, the fastest of many, the models taking turns;")
+    say(f"  ms: one picture from pixels to classes, {entries[0]['machine']}, the fastest of many (caches warm), the models taking turns;")
     say("  dense is Lutra's own f32 path (bench/ compares with other engines).")
     if n_pictures:
         say(f"  top-1 and agreement with the dense model: {n_pictures} pictures.")
