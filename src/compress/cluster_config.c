@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "compress/cluster_config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "compress/sha256.h"
+#include "format/clustered.h"
+
+/* {"name", "bytes", "sha256"} of a file of the source. */
+static lutra_status describe_source_file(lutra_job *job, const char *path, json_t *list, lutra_error *error)
+{
+    const char *slash = strrchr(path, '/');
+    lutra_sha256 hash;
+    char hex[65];
+    uint64_t bytes = 0;
+    FILE *file = fopen(path, "rb");
+    uint8_t *buffer = NULL;
+    if (!file)
+        return lutra_fail(error, LUTRA_ERROR_IO, path, LUTRA_NO_OFFSET, "cannot open it again");
+    const size_t size = (size_t)1 << 20;
+    lutra_status status = lutra_allocate(size, 1, "a file's hash", &buffer, error);
+    lutra_sha256_start(&hash);
+    while (status == LUTRA_OK) {
+        const size_t n = fread(buffer, 1, size, file);
+        if (n == 0)
+            break;
+        lutra_sha256_add(&hash, buffer, n);
+        bytes += n;
+        status = lutra_job_advance(job, path, n, error);
+    }
+    if (status == LUTRA_OK && ferror(file))
+        status = lutra_fail(error, LUTRA_ERROR_IO, path, bytes, "cannot read it");
+    lutra_sha256_end(&hash, hex);
+    if (status == LUTRA_OK)
+        json_array_append_new(list, json_pack("{s:s, s:I, s:s}", "name", slash ? slash + 1 : path, "bytes",
+                                              (json_int_t)bytes, "sha256", hex));
+    free(buffer);
+    fclose(file);
+    return status;
+}
+
+static lutra_status describe_source(lutra_job *job, const lutra_model *model, json_t *list,
+                                    lutra_error *error)
+{
+    const lutra_safetensors *file = lutra_model_file(model);
+    lutra_status status = LUTRA_OK;
+    const char *last = NULL;
+    /* Tensors come shard after shard. */
+    for (size_t i = 0; i < lutra_safetensors_count(file) && status == LUTRA_OK; i++) {
+        const char *path = lutra_safetensors_at(file, i)->path;
+        if (!last || strcmp(path, last) != 0)
+            status = describe_source_file(job, path, list, error);
+        last = path;
+    }
+    return status;
+}
+
+static json_t *describe_matrix(const lutra_named_matrix *named, const lutra_cluster_options *options)
+{
+    json_t *shape = json_array();
+    for (size_t i = 0; i < named->rank; i++)
+        json_array_append_new(shape, json_integer((json_int_t)named->shape[i]));
+    return json_pack("{s:o, s:s, s:I, s:i, s:s}", "shape", shape, "dtype", lutra_dtype_name(named->dtype),
+                     "clusters", (json_int_t)options->n_clusters, "bits",
+                     (int)lutra_index_bits(options->n_clusters), "scope", lutra_scope_name(options->scope));
+}
+
+lutra_status lutra_cluster_config(lutra_job *job, const lutra_model *model,
+                                  const lutra_cluster_options *options, lutra_codebook_type type, char **text,
+                                  lutra_error *error)
+{
+    char *description = NULL;
+    lutra_status status = lutra_model_describe(model, &description, error);
+    if (status)
+        return status;
+    json_t *config = json_loads(description, 0, NULL);
+    json_t *tensors = json_object(), *source = json_array();
+    free(description);
+    *text = NULL;
+    for (size_t i = 0; i < lutra_model_n_matrices(model); i++) {
+        const lutra_named_matrix *named = lutra_model_matrix(model, i);
+        json_object_set_new(tensors, named->name, describe_matrix(named, options));
+    }
+    json_object_set_new(config, "clustering",
+                        json_pack("{s:I, s:s, s:s, s:b, s:s}", "clusters", (json_int_t)options->n_clusters,
+                                  "scope", lutra_scope_name(options->scope), "codebook",
+                                  type == LUTRA_CODEBOOK_I8 ? "I8" : "F32", "exact", options->exact,
+                                  "library", lutra_version()));
+    status = describe_source(job, model, source, error);
+    json_object_set_new(config, "source", source);
+    json_object_set_new(config, "tensors", tensors);
+    if (status == LUTRA_OK) {
+        *text = json_dumps(config, JSON_COMPACT | JSON_REAL_PRECISION(9));
+        if (!*text)
+            status = lutra_fail_memory(error, 0, "the output's description");
+    }
+    json_decref(config);
+    return status;
+}
