@@ -55,10 +55,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=40000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--split", default="test", choices=("val", "test"))
+    parser.add_argument("--level", type=float,
+                        help="strength of the distortions, 0 to 1 (train.json's)")
     parser.add_argument("-o", "--out", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(2)
     conf = json.loads((HERE / "train.json").read_text())
+    if args.level is not None:
+        conf["level"] = args.level
     store = glyphs.load(args.glyphs)
     pictures, labels = fixed_set(store, args.split, conf, args.count, args.seed)
     write(args.out, pictures, labels, store.classes)
