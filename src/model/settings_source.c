@@ -38,13 +38,11 @@ static lutra_status from_files_beside(const char *path, bool keep_arch, lutra_vi
     return status;
 }
 
-static lutra_status from_option(const char *name, const char *path, lutra_vit_settings *settings,
-                                lutra_error *error)
+static lutra_status from_option(const char *name, lutra_vit_settings *settings, lutra_error *error)
 {
     const lutra_vit_arch *arch = lutra_vit_arch_find(name, strlen(name));
     if (!arch)
         return lutra_vit_arch_unknown(name, NULL, error);
-    (void)path;
     lutra_vit_settings_from_arch(arch, settings);
     settings->arch_source = "option";
     return LUTRA_OK;
@@ -145,7 +143,7 @@ lutra_status lutra_model_read_settings(const lutra_model *model, const char *pat
     if (model->clustered.config) /* a clustered file needs nothing else */
         return lutra_vit_settings_from_lutra(model->clustered.config, lutra_safetensors_path(model->file),
                                              settings, error);
-    if (options->arch && (status = from_option(options->arch, path, settings, error)))
+    if (options->arch && (status = from_option(options->arch, settings, error)))
         return status;
     if (path && (status = from_files_beside(path, options->arch != NULL, settings, &found, error)))
         return status;
