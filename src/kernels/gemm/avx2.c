@@ -5,7 +5,8 @@
 #define TILE_ROWS 6
 #define TILE_PANELS 1
 #define BASE_ROWS 3
-#include "kernels/gemm/vector.h"
+#include "kernels/gemm/finish_vector.h"
+#include "kernels/gemm/multiply_vector.h"
 
 void lutra_multiply_f32_avx2(size_t m, size_t k, const float *a, size_t lda, size_t n_panels,
                              const float *panels, size_t panel_stride, float *c, size_t ldc)

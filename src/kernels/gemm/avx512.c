@@ -5,7 +5,8 @@
 #define TILE_ROWS 14
 #define TILE_PANELS 2
 #define BASE_ROWS 5
-#include "kernels/gemm/vector.h"
+#include "kernels/gemm/finish_vector.h"
+#include "kernels/gemm/multiply_vector.h"
 
 #define ALL_ROWS(n_panels)                                                                                   \
     ROWS(1, n_panels)                                                                                        \
