@@ -50,6 +50,28 @@ static void describe(void)
     description.avx512_bf16 = description.avx512 && has(a7_1, 5);
     description.avx_vnni = description.avx2 && has(a7_1, 4);
 }
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+/* Bits of AT_HWCAP and AT_HWCAP2: Linux, arch/arm64/include/uapi/asm/hwcap.h; older headers lack the later
+ * ones.
+ */
+#define HWCAP_ASIMD_BIT 1
+#define HWCAP_ASIMDDP_BIT 20
+#define HWCAP2_I8MM_BIT 13
+
+static bool has(unsigned long flags, unsigned bit)
+{
+    return (flags >> bit & 1u) != 0;
+}
+
+static void describe(void)
+{
+    const unsigned long flags = getauxval(AT_HWCAP), more_flags = getauxval(AT_HWCAP2);
+    description.neon = has(flags, HWCAP_ASIMD_BIT);
+    description.neon_dot = description.neon && has(flags, HWCAP_ASIMDDP_BIT);
+    description.neon_i8mm = description.neon_dot && has(more_flags, HWCAP2_I8MM_BIT);
+}
 #else
 static void describe(void)
 {

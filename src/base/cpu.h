@@ -13,6 +13,9 @@ typedef struct lutra_cpu {
     bool avx512_vnni;
     bool avx512_bf16;
     bool avx_vnni;
+    bool neon;      /* Advanced SIMD of 64-bit Arm */
+    bool neon_dot;  /* and sdot */
+    bool neon_i8mm; /* and usmmla */
 } lutra_cpu;
 
 const lutra_cpu *lutra_cpu_get(void);

@@ -20,6 +20,7 @@ static const lutra_kernels levels[] = {
 #define IN_avx2 SKIP
 #define IN_avx512 SKIP
 #define IN_avx512vnni SKIP
+#define IN_neon SKIP
     {
 #include "kernels/level_table.inc"
     },
@@ -36,6 +37,12 @@ static const lutra_kernels levels[] = {
     },
 #undef IN_avx512vnni
 #define IN_avx512vnni TAKE
+    {
+#include "kernels/level_table.inc"
+    },
+#elif defined(__aarch64__)
+#undef IN_neon
+#define IN_neon TAKE
     {
 #include "kernels/level_table.inc"
     },

@@ -77,6 +77,15 @@ static size_t run_level(const struct options *options, size_t index, size_t *n_p
     return n_failed;
 }
 
+static void list_levels(void)
+{
+    const lutra_kernels *kernels;
+    for (size_t i = 0; (kernels = lutra_kernels_level(i)) != NULL; i++)
+        if (lutra_kernels_supported(kernels))
+            printf("%s%s", i ? " " : "", lutra_kernels_name(kernels));
+    printf("\n");
+}
+
 static struct options read_options(int argc, char **argv)
 {
     struct options options = {.seed = 1};
@@ -86,6 +95,9 @@ static struct options read_options(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--bench") == 0) {
             options.bench = true;
+        } else if (strcmp(argv[i], "--levels") == 0) {
+            list_levels();
+            exit(0);
         } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
             options.seed = strtoull(argv[++i], NULL, 0);
         } else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
@@ -93,7 +105,8 @@ static struct options read_options(int argc, char **argv)
         } else if (strcmp(argv[i], "--level") == 0 && i + 1 < argc) {
             options.level = argv[++i];
         } else {
-            fprintf(stderr, "usage: lutra-kernels [--bench] [--seed N] [--only KERNEL] [--level LEVEL]\n");
+            fprintf(stderr,
+                    "usage: lutra-kernels [--levels] [--bench] [--seed N] [--only KERNEL] [--level LEVEL]\n");
             exit(2);
         }
     }
