@@ -160,6 +160,7 @@ typedef struct lutra_model_info {
     uint64_t n_clustered;    /* parameters that are held as indices */
     uint64_t file_bytes;     /* all files of the model */
     uint64_t macs;           /* multiply-adds per picture */
+    size_t n_clusters;       /* entries of the largest codebook; 0: dense */
     size_t n_copied_tensors; /* tensors that lie unaligned in the file and were copied */
     lutra_preprocessing preprocessing;
 } lutra_model_info;
@@ -220,11 +221,21 @@ LUTRA_API void lutra_context_free(lutra_context *context); /* NULL is fine */
 LUTRA_API size_t lutra_context_threads(const lutra_context *context);
 LUTRA_API const char *lutra_context_isa(const lutra_context *context);
 
+/* Bytes of weights that one run reads: those in the file, or the int8 ones that dense weights were brought
+ * to. */
+LUTRA_API uint64_t lutra_context_weight_bytes(const lutra_context *context);
+
 /* Runs `batch` pictures (1..max_batch): `pixels` [batch][height][width][3], 8-bit RGB as lutra_image_read
  * leaves them. Either output may be NULL: `logits` [batch][n_classes] before softmax; `features`
  * [batch][n_features], what the head sees. Allocates nothing. Errors: ARGUMENT. */
 LUTRA_API lutra_status lutra_context_run(lutra_context *context, const uint8_t *pixels, size_t batch,
                                          float *logits, float *features, lutra_error *error);
+
+/* Measures how many multiply-adds (in 1e9 a second) `n_threads` threads of this machine do at once with the
+ * instruction that products of `mode` are made of, at the level that lutra_isa names, from registers alone.
+ * Takes about a millisecond. 0 where no such loop is known. Errors: those of lutra_isa, ARGUMENT, MEMORY. */
+LUTRA_API lutra_status lutra_measure_peak(lutra_mode mode, size_t n_threads, double *gmacs,
+                                          lutra_error *error);
 
 /* ---- the offline job --------------------------------------------------------------------------- */
 

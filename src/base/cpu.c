@@ -84,15 +84,16 @@ const lutra_cpu *lutra_cpu_get(void)
     return &description;
 }
 
-size_t lutra_default_threads(void)
+size_t lutra_cpu_count(void)
 {
     cpu_set_t allowed;
-    long n = 0;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
-        n = CPU_COUNT(&allowed);
-    else
-        n = sysconf(_SC_NPROCESSORS_ONLN);
-    if (n < 1)
-        n = 1;
-    return n < LUTRA_MAX_THREADS ? (size_t)n : LUTRA_MAX_THREADS;
+    const long n = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed)
+                                                                       : sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : (size_t)n;
+}
+
+size_t lutra_default_threads(void)
+{
+    const size_t n = lutra_cpu_count();
+    return n < LUTRA_MAX_THREADS ? n : LUTRA_MAX_THREADS;
 }

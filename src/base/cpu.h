@@ -20,4 +20,7 @@ typedef struct lutra_cpu {
 
 const lutra_cpu *lutra_cpu_get(void);
 
+/* CPUs that this process may run on, at least 1. */
+size_t lutra_cpu_count(void);
+
 #endif

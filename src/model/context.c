@@ -349,3 +349,27 @@ const char *lutra_context_isa(const lutra_context *context)
 {
     return lutra_kernels_name(context->kernels);
 }
+
+/* What a step's product reads instead of a dense matrix of the file: a byte a weight and a scale a row. */
+static uint64_t brought_bytes(const lutra_matrix *matrix)
+{
+    return (uint64_t)matrix->n * matrix->k + matrix->n * sizeof(float);
+}
+
+uint64_t lutra_context_weight_bytes(const lutra_context *context)
+{
+    const lutra_model *model = context->model;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < model->plan.n_steps; i++) {
+        const lutra_step *step = &model->plan.steps[i];
+        lutra_step_info info;
+        lutra_step_describe(&model->vit, step, &info);
+        bytes += info.weight_bytes;
+        if (step->op != LUTRA_OP_GEMM || !context->weights_i8 || !step->linear.weight->matrix.dense)
+            continue;
+        const lutra_matrix *matrix = &step->linear.weight->matrix;
+        bytes += brought_bytes(matrix);
+        bytes -= (uint64_t)matrix->n * matrix->k * lutra_dtype_size(matrix->dtype);
+    }
+    return bytes;
+}

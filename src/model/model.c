@@ -69,6 +69,14 @@ static lutra_status check_labels(lutra_model *model, const lutra_model_options *
                       model->vit.n_classes);
 }
 
+static size_t most_clusters(const lutra_binding *binding)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < binding->n_matrices; i++)
+        most = binding->matrices[i].n_clusters > most ? binding->matrices[i].n_clusters : most;
+    return most;
+}
+
 static void fill_info(lutra_model *model)
 {
     const lutra_vit *vit = &model->vit;
@@ -91,6 +99,7 @@ static void fill_info(lutra_model *model)
         .n_parameters = model->binding.n_parameters,
         .n_clustered = model->binding.n_clustered_parameters,
         .file_bytes = lutra_safetensors_bytes(model->file),
+        .n_clusters = most_clusters(&model->binding),
         .n_copied_tensors = model->binding.n_copied,
         .preprocessing = model->settings.preprocessing,
     };
