@@ -25,6 +25,12 @@ typedef enum tool_option {
     TOOL_N_OPTIONS
 } tool_option;
 
+/* The values of an option that takes several, parted by commas. */
+#define TOOL_MAX_LIST 16
+typedef struct tool_list {
+    size_t at[TOOL_MAX_LIST], n;
+} tool_list;
+
 typedef struct tool_arguments {
     const char **inputs; /* [n_inputs]: what is not an option */
     size_t n_inputs;
@@ -41,6 +47,12 @@ typedef struct tool_arguments {
     lutra_dtype dtype;
     uint64_t seed;
     bool exact, errors, draw, stream, plan, verify;
+
+    /* of bench; an empty list: the default */
+    tool_list clusters_list, modes, threads_list, batches; /* modes are lutra_mode */
+    size_t repeat, contend;                                /* 0: not given */
+    double duration;                                       /* seconds; 0: not given */
+    bool dense, cold;
 } tool_arguments;
 
 typedef struct tool_command {

@@ -101,6 +101,51 @@ static bool parse_arch(const tool_option_text *option, const char *text, const c
     return false;
 }
 
+/* Seconds: "90", "30s", "5m", "1h"; at most a week. */
+static bool parse_duration(const tool_option_text *option, const char *text, double *value)
+{
+    char *end = NULL;
+    const double number = strtod(text, &end);
+    const double unit = strcmp(end, "h") == 0                   ? 3600
+                        : strcmp(end, "m") == 0                 ? 60
+                        : strcmp(end, "s") == 0 || *end == '\0' ? 1
+                                                                : 0;
+    const double seconds = number * unit;
+    if (end != text && isfinite(seconds) && seconds > 0 && seconds <= 7 * 24 * 3600.0) {
+        *value = seconds;
+        return true;
+    }
+    tool_error("--%s takes a time such as 30s, 5m or 1h, not '%s'", option->name, text);
+    return false;
+}
+
+/* Cuts `text` at its commas and has each part parsed; a range as parse_size takes it, or a choice if `most`
+ * is 0. */
+static bool parse_list(const tool_option_text *option, const char *text, size_t least, size_t most,
+                       tool_list *list)
+{
+    char part[64];
+    *list = (tool_list){.n = 0};
+    for (const char *at = text;; at++) {
+        const size_t length = strcspn(at, ",");
+        if (list->n == TOOL_MAX_LIST) {
+            tool_error("--%s takes at most %d values", option->name, TOOL_MAX_LIST);
+            return false;
+        }
+        snprintf(part, sizeof part, "%.*s", (int)(length < sizeof part ? length : sizeof part - 1), at);
+        unsigned choice = 0;
+        if (most ? !parse_size(option, part, least, most, &list->at[list->n])
+                 : !parse_choice(option, part, &choice))
+            return false;
+        if (!most)
+            list->at[list->n] = choice;
+        list->n++;
+        at += length;
+        if (!*at)
+            return true;
+    }
+}
+
 static bool set_choice(tool_arguments *arguments, tool_option id, const char *value)
 {
     static const lutra_dtype dtypes[] = {LUTRA_F32, LUTRA_F16, LUTRA_BF16};
@@ -136,6 +181,8 @@ static void set_flag(tool_arguments *arguments, tool_option id, bool *help)
     arguments->stream |= id == TOOL_STREAM;
     arguments->plan |= id == TOOL_PLAN;
     arguments->verify |= id == TOOL_VERIFY;
+    arguments->dense |= id == TOOL_DENSE;
+    arguments->cold |= id == TOOL_COLD;
     arguments->json |= id == TOOL_JSON;
     arguments->quiet |= id == TOOL_QUIET;
     arguments->model.ignore_exif |= id == TOOL_NO_EXIF;
@@ -177,6 +224,20 @@ static bool set_value(tool_arguments *arguments, tool_option id, const char *val
         return parse_size(option, value, 1, LUTRA_MAX_THREADS, &arguments->n_threads);
     case TOOL_SEED:
         return parse_count(option, value, 0, UINT64_MAX, &arguments->seed);
+    case TOOL_CLUSTERS_LIST:
+        return parse_list(option, value, 2, 256, &arguments->clusters_list);
+    case TOOL_MODES:
+        return parse_list(option, value, 0, 0, &arguments->modes);
+    case TOOL_THREADS_LIST:
+        return parse_list(option, value, 1, LUTRA_MAX_THREADS, &arguments->threads_list);
+    case TOOL_BATCHES:
+        return parse_list(option, value, 1, 1024, &arguments->batches);
+    case TOOL_REPEAT:
+        return parse_size(option, value, 1, 1u << 24, &arguments->repeat);
+    case TOOL_CONTEND:
+        return parse_size(option, value, 1, LUTRA_MAX_THREADS, &arguments->contend);
+    case TOOL_DURATION:
+        return parse_duration(option, value, &arguments->duration);
     default:
         return set_choice(arguments, id, value);
     }
