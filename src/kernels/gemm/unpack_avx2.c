@@ -6,71 +6,22 @@
  */
 #include <immintrin.h>
 
+#include "kernels/gemm/index_vectors_avx2.h"
 #include "kernels/table.h"
 #include "kernels/vector/unroll.h"
 
 #define HALF 32 /* bytes */
 
-LUTRA_INLINE __m256i shift_right(__m256i x, const int n)
-{
-    return n > 0 ? _mm256_srli_epi32(x, n) : n < 0 ? _mm256_slli_epi32(x, -n) : x;
-}
-
-/* Half of tile t of a group, each byte's index in its low bits, anything above. Tiles beyond the whole fields
- * are put together from the spare top bits of several vectors. */
-LUTRA_INLINE __m256i indices_of_tile(const unsigned bits, const unsigned n_vectors, const __m256i *vectors,
-                                     const unsigned t)
-{
-    const unsigned fields = 8 / bits, spare = 8 - fields * bits;
-    if (t < fields * n_vectors)
-        return shift_right(vectors[t / fields], (int)(bits * (t % fields)));
-    const unsigned first = (t - fields * n_vectors) * bits; /* spare bit */
-    __m256i index = _mm256_setzero_si256();
-    LUTRA_UNROLL
-    for (unsigned v = 0; v < n_vectors; v++) {
-        const unsigned begin = v * spare > first ? v * spare : first;
-        if (begin >= (v + 1) * spare || begin >= first + bits)
-            continue;
-        const unsigned end = (v + 1) * spare < first + bits ? (v + 1) * spare : first + bits;
-        const int to = (int)(begin - first), from = (int)(fields * bits + begin - v * spare);
-        const __m256i mask = _mm256_set1_epi8((char)(((1 << (end - begin)) - 1) << to));
-        index = _mm256_or_si256(index, _mm256_and_si256(shift_right(vectors[v], from - to), mask));
-    }
-    return index;
-}
-
 /* ---- codebooks of bytes ---- */
-
-/* Entries of 2^bits, bits >= 5, for each byte, the index in its low bits. */
-LUTRA_INLINE __m256i look_bytes_up(const unsigned bits, const __m256i *table, __m256i index)
-{
-    const __m256i low = _mm256_and_si256(index, _mm256_set1_epi8(15)); /* a set top bit would yield 0 */
-    __m256i found[16];
-    const unsigned n_tables = 1u << (bits - 4);
-    LUTRA_UNROLL
-    for (unsigned i = 0; i < n_tables; i++)
-        found[i] = _mm256_shuffle_epi8(table[i], low);
-    LUTRA_UNROLL
-    for (unsigned bit = 4; bit < bits; bit++) {
-        const __m256i top = _mm256_slli_epi16(index, (int)(7 - bit)); /* where blendv looks */
-        LUTRA_UNROLL
-        for (unsigned i = 0; i < 1u << (bits - bit - 1); i++)
-            found[i] = _mm256_blendv_epi8(found[2 * i], found[2 * i + 1], top);
-    }
-    return found[0];
-}
 
 LUTRA_INLINE void unpack_bytes(const unsigned bits, const unsigned n_tiles, const unsigned n_vectors,
                                size_t n_groups, const uint8_t *block, const float *codebook, float *panel)
 {
-    __m256i table[16];
-    const unsigned n_tables = 1u << (bits - 4);
-    for (unsigned i = 0; i < n_tables; i++) {
-        int8_t entries[16];
-        for (unsigned j = 0; j < 16; j++)
-            entries[j] = (int8_t)codebook[16 * i + j];
-        table[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i_u *)entries));
-    }
+    __m256i table[LUTRA_MAX_BYTE_TABLES];
+    int8_t bytes_of_codebook[256];
+    for (unsigned i = 0; i < 1u << bits; i++)
+        bytes_of_codebook[i] = (int8_t)codebook[i];
+    lutra_byte_tables(bits, bytes_of_codebook, table);
     for (size_t group = 0; group < n_groups; group++) {
         for (size_t half = 0; half < 2; half++) {
             __m256i vectors[8];
@@ -81,7 +32,7 @@ LUTRA_INLINE void unpack_bytes(const unsigned bits, const unsigned n_tiles, cons
             LUTRA_UNROLL
             for (unsigned t = 0; t < n_tiles; t++) {
                 const __m256i bytes =
-                    look_bytes_up(bits, table, indices_of_tile(bits, n_vectors, vectors, t));
+                    lutra_look_bytes_up(bits, table, lutra_indices_of_half(bits, n_vectors, vectors, t));
                 LUTRA_UNROLL
                 for (unsigned i = 0; i < LUTRA_TILE_INPUTS; i++) {
                     const __m256i weights =
@@ -141,11 +92,12 @@ LUTRA_INLINE void unpack_floats(const unsigned bits, const unsigned n_tiles, con
                     (const __m256i_u *)(block + v * (size_t)LUTRA_TILE_LANES + half * HALF));
             LUTRA_UNROLL
             for (unsigned t = 0; t < n_tiles; t++) {
-                const __m256i index = indices_of_tile(bits, n_vectors, vectors, t);
+                const __m256i index = lutra_indices_of_half(bits, n_vectors, vectors, t);
                 LUTRA_UNROLL
                 for (unsigned i = 0; i < LUTRA_TILE_INPUTS; i++)
-                    _mm256_storeu_ps(panel + (t * LUTRA_TILE_INPUTS + i) * LUTRA_PANEL + half * 8,
-                                     look_floats_up(bits, table, codebook, shift_right(index, (int)(8 * i))));
+                    _mm256_storeu_ps(
+                        panel + (t * LUTRA_TILE_INPUTS + i) * LUTRA_PANEL + half * 8,
+                        look_floats_up(bits, table, codebook, lutra_shift_right(index, (int)(8 * i))));
             }
         }
         block += n_vectors * (size_t)LUTRA_TILE_LANES;
