@@ -59,7 +59,7 @@ bool lutra_kernels_supported(const lutra_kernels *kernels)
 {
     const lutra_cpu *cpu = lutra_cpu_get();
     (void)cpu; /* where the reference is all there is */
-#define LUTRA_LEVEL(level, supported, rows, panels)                                                          \
+#define LUTRA_LEVEL(level, supported, rows, panels, ordered)                                                 \
     if (strcmp(kernels->name, #level) == 0)                                                                  \
         return supported;
 #include "kernels/kernels.inc"

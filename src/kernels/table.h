@@ -6,6 +6,7 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/gemm/gemm_i8.h"
+#include "kernels/gemm/order_i8.h"
 #include "kernels/gemm/row_i8.h"
 #include "kernels/layer_norm/layer_norm.h"
 #include "kernels/patches/patches.h"
@@ -34,6 +35,7 @@ typedef struct lutra_softmax {
 struct lutra_kernels {
     const char *name;
     size_t tile_rows, tile_panels;
+    bool ordered; /* multiply_i8 wants panels with an order (order_i8.h) */
 #define LUTRA_KERNEL(name, parameters) void(*name) parameters;
 #include "kernels/kernels.inc"
 };

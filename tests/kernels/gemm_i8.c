@@ -214,9 +214,9 @@ void bench_gemm_i8(harness *h)
     static const size_t shapes[][3] = {{197, 192, 192}, {197, 576, 192},  {197, 768, 192},
                                        {197, 192, 768}, {1, 1000, 192},   {197, 384, 1536},
                                        {197, 768, 768}, {197, 3072, 768}, {197, 768, 3072}};
-    static const matrix_kind kinds[] = {{.dtype = LUTRA_F32},
-                                        {.bits = 6, .i8 = true, .scale_per_row = true},
-                                        {.bits = 4, .i8 = true, .scale_per_row = true}};
+    static const matrix_kind kinds[] = {{.dtype = LUTRA_F32, .trained = true},
+                                        {.bits = 6, .i8 = true, .scale_per_row = true, .trained = true},
+                                        {.bits = 4, .i8 = true, .scale_per_row = true, .trained = true}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (size_t n_threads = 1; n_threads <= 2; n_threads++) {
             const size_t m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];

@@ -128,24 +128,38 @@ void test_unpack_panel_i8(harness *h)
 
 /* ---- multiplying ------------------------------------------------------------------------------- */
 
-typedef enum extremes { ANY_WEIGHTS, LARGEST, SMALL_WEIGHTS, N_EXTREMES } extremes;
+/* EDGE: pairs of weights of the same sign add up to about what 16 bits hold times 255, to a little more or a
+ * little less. FEW_LARGE: like a trained matrix, a panel of which some tiles could saturate. */
+typedef enum extremes { ANY_WEIGHTS, LARGEST, SMALL_WEIGHTS, EDGE, FEW_LARGE, ONE_SIGN, N_EXTREMES } extremes;
 
 static int8_t random_weight(harness *h, extremes kind)
 {
-    if (kind == LARGEST)
-        return random_below(h, 2) ? 127 : -127;
-    return (int8_t)(kind == SMALL_WEIGHTS ? (int)random_below(h, 61) - 30 : (int)random_below(h, 255) - 127);
+    const int sign = random_below(h, 2) ? 1 : -1;
+    switch (kind) {
+    case LARGEST:
+        return (int8_t)(127 * sign);
+    case SMALL_WEIGHTS:
+        return (int8_t)((int)random_below(h, 61) - 30);
+    case EDGE: /* two of 63 to 65, four of 31 to 33 */
+        return (int8_t)(sign * ((random_below(h, 2) ? 32 : 64) - 1 + (int)random_below(h, 3)));
+    case FEW_LARGE:
+        return (int8_t)(random_below(h, 40) ? (int)random_below(h, 41) - 20 : 127 * sign);
+    case ONE_SIGN:
+        return (int8_t)random_below(h, 34);
+    default:
+        return (int8_t)((int)random_below(h, 255) - 127);
+    }
 }
 
 static uint8_t random_activation(harness *h, extremes kind)
 {
-    return kind == ANY_WEIGHTS ? (uint8_t)random_below(h, 256) : random_below(h, 4) ? 255 : 0;
+    return kind == ANY_WEIGHTS ? (uint8_t)random_below(h, 256) : random_below(h, 8) ? 255 : 0;
 }
 
 /* Weights beyond k are not to count, whatever they are. */
 void make_panel_i8(harness *h, size_t k, int kind, lutra_panel_i8 *panel)
 {
-    const size_t k_padded = lutra_round_up(k, LUTRA_TILE_INPUTS);
+    const size_t k_padded = lutra_round_up(k, LUTRA_TILE_INPUTS), n_tiles = k_padded / LUTRA_TILE_INPUTS;
     panel->tiles = guarded(h, k_padded * PANEL, 64);
     memset(panel->sums, 0, sizeof panel->sums);
     for (size_t i = 0; i < k_padded; i++)
@@ -154,6 +168,12 @@ void make_panel_i8(harness *h, size_t k, int kind, lutra_panel_i8 *panel)
             panel->tiles[lutra_tile_byte_i8(i, output)] = w;
             panel->sums[output] += i < k ? w : 0;
         }
+    panel->order = NULL;
+    if (h->kernels->ordered) {
+        uint16_t *order = guarded(h, lutra_order_numbers_i8(n_tiles) * sizeof *order, 2);
+        h->kernels->order_panel_i8(n_tiles, panel->tiles, order);
+        panel->order = order;
+    }
 }
 
 static float exact_product(const lutra_panel_i8 *panel, size_t output, size_t k, const uint8_t *a,
@@ -192,14 +212,89 @@ static void check_multiply(harness *h, size_t m, size_t k, size_t n_panels, extr
 
 void test_multiply_i8(harness *h)
 {
-    static const size_t ks[] = {1, 2, 3, 4, 5, 7, 64, 65, 192, 197};
+    static const size_t ks[] = {1, 3, 4, 7, 64, 65, 197};
     for (size_t m = 1; m <= LUTRA_TILE_ROWS_I8; m++)
         for (size_t n_panels = 1; n_panels <= LUTRA_TILE_PANELS_I8; n_panels++) {
-            for (size_t i = 0; i < 3 * sizeof ks / sizeof *ks; i++)
+            for (size_t i = 0; i < N_EXTREMES * sizeof ks / sizeof *ks; i++)
                 check_multiply(h, m, ks[i / N_EXTREMES], n_panels, (extremes)(i % N_EXTREMES));
             /* The most inputs that may be: sums come within a factor of two of int32's end. */
             if (m == 1 || m == LUTRA_TILE_ROWS_I8)
                 check_multiply(h, m, LUTRA_MAX_INPUTS, n_panels, LARGEST);
+        }
+}
+
+/* ---- ordering ---------------------------------------------------------------------------------- */
+
+/* What one 16-bit sum of a tile comes to at most, whichever activations are 255 and which 0. */
+static int largest_sum(const int8_t *pair, int sign)
+{
+    int sum = 0;
+    for (size_t i = 0; i < 2; i++)
+        sum += sign * pair[i] > 0 ? sign * pair[i] * 255 : 0;
+    return sum;
+}
+
+/* Neither the sums of a tile nor those of two, `second` may be NULL, pass what 16 bits hold. */
+static bool is_safe(const int8_t *first, const int8_t *second)
+{
+    for (size_t i = 0; i < LUTRA_TILE_LANES / 2; i += 2)
+        for (int sign = -1; sign <= 1; sign += 2)
+            if (largest_sum(first + i, sign) + (second ? largest_sum(second + i, sign) : 0) > INT16_MAX)
+                return false;
+    return true;
+}
+
+static const int8_t *tile_of(harness *h, const int8_t *half, size_t n_tiles, uint16_t input, unsigned *seen)
+{
+    if (input % LUTRA_TILE_INPUTS || input / LUTRA_TILE_INPUTS >= n_tiles) {
+        fail_case(h, "input %u begins no tile", input);
+        return half;
+    }
+    seen[input / LUTRA_TILE_INPUTS]++;
+    return half + (size_t)input * PANEL;
+}
+
+static void check_half(harness *h, const int8_t *half, size_t n_tiles, const lutra_order_i8 *order)
+{
+    unsigned seen[1024] = {0};
+    for (size_t i = 0; i < order->n_pairs; i++) {
+        const int8_t *first = tile_of(h, half, n_tiles, order->pairs[2 * i], seen);
+        if (!is_safe(first, tile_of(h, half, n_tiles, order->pairs[2 * i + 1], seen)))
+            fail_case(h, "pair %zu saturates", i);
+    }
+    for (size_t i = 0; i < order->n_singles; i++)
+        if (!is_safe(tile_of(h, half, n_tiles, order->singles[i], seen), NULL))
+            fail_case(h, "single %zu saturates", i);
+    for (size_t i = 0; i < order->n_halved; i++)
+        if (is_safe(tile_of(h, half, n_tiles, order->halved[i], seen), NULL))
+            fail_case(h, "tile %zu need not be halved", i);
+    for (size_t i = 0; i < n_tiles; i++)
+        if (seen[i] != 1)
+            fail_case(h, "tile %zu is there %u times", i, seen[i]);
+}
+
+void test_order_panel_i8(harness *h)
+{
+    static const size_t counts[] = {1, 2, 3, 16, 47, 63, 64, 65, 192, 1024};
+    for (int kind = 0; kind < N_EXTREMES; kind++)
+        for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+            const size_t n_tiles = counts[i], bytes = lutra_order_numbers_i8(n_tiles) * sizeof(uint16_t);
+            begin_case(h, "%zu tiles, kind %d", n_tiles, kind);
+            lutra_panel_i8 panel;
+            make_panel_i8(h, n_tiles * LUTRA_TILE_INPUTS, kind, &panel);
+            uint16_t *got = guarded(h, bytes, 2), *want = guarded(h, bytes, 2);
+            h->kernels->order_panel_i8(n_tiles, panel.tiles, got);
+            h->reference->order_panel_i8(n_tiles, panel.tiles, want);
+            for (size_t half = 0; half < 2; half++) {
+                const lutra_order_i8 order = lutra_order_of_half_i8(got, n_tiles, half);
+                if (2 * order.n_pairs + order.n_singles > n_tiles)
+                    fail_case(h, "%zu pairs, %zu singles", order.n_pairs, order.n_singles);
+                else
+                    check_half(h, panel.tiles + half * (LUTRA_TILE_LANES / 2), n_tiles, &order);
+            }
+            if (memcmp(got, want, bytes) != 0)
+                fail_case(h, "another order than the reference's");
+            end_case(h);
         }
 }
 
@@ -217,6 +312,7 @@ static struct i8_bench {
     const float *x;
     uint8_t *a;
     lutra_row_i8 rows[LUTRA_TILE_ROWS_I8];
+    uint16_t *order;
     float *c;
 } bench;
 
@@ -239,6 +335,30 @@ static void call_unpack(void *argument)
 {
     (void)argument;
     bench.h->kernels->unpack_panel_i8(&bench.layout, bench.block, bench.codebook, bench.panels);
+}
+
+static void call_order(void *argument)
+{
+    (void)argument;
+    bench.h->kernels->order_panel_i8(BENCH_K / LUTRA_TILE_INPUTS, bench.panels[0].tiles, bench.order);
+}
+
+void bench_order_panel_i8(harness *h)
+{
+    static const int kinds[] = {SMALL_WEIGHTS, FEW_LARGE, ANY_WEIGHTS};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        begin_case(h, "benchmark");
+        bench = (struct i8_bench){.h = h};
+        make_panel_i8(h, BENCH_K, kinds[i], &bench.panels[0]);
+        bench.order =
+            guarded(h, lutra_order_numbers_i8(BENCH_K / LUTRA_TILE_INPUTS) * sizeof *bench.order, 2);
+        printf("  %s: %.2f G weights/s\n",
+               i == 0   ? "small weights"
+               : i == 1 ? "few large ones"
+                        : "any weights",
+               BENCH_K * (double)PANEL / time_call(call_order, NULL, 1) * 1e-9);
+        end_case(h);
+    }
 }
 
 void bench_unpack_panel_i8(harness *h)

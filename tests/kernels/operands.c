@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "operands.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,36 @@ void fill_codebook(harness *h, unsigned bits, bool i8, float *codebook)
     }
 }
 
+/* A weight in -1..1 as they are spread in a trained matrix: 30 of 127 is the standard deviation (those of
+ * DeiT-Tiny's matrices, clustered at 64, are 13 to 37), and each row has one of the largest. */
+static float trained_weight(harness *h, size_t column)
+{
+    float sum = 0;
+    if (column == 0)
+        return 1;
+    for (int i = 0; i < 6; i++)
+        sum += random_float(h, -1.0f / 6, 1.0f / 6);
+    return sum;
+}
+
+static void fill_trained(harness *h, const lutra_matrix *w, float *codebook, uint8_t *packed)
+{
+    const float last = (float)((1 << w->layout.bits) - 1);
+    uint8_t *indices = malloc(LUTRA_TILE_OUTPUTS * w->k);
+    if (!indices)
+        abort();
+    for (size_t i = 0; (float)i <= last; i++)
+        codebook[i] = roundf(254 * (float)i / last) - 127;
+    for (size_t block = 0; block < w->layout.n_blocks; block++) {
+        const size_t rest = w->n - block * LUTRA_TILE_OUTPUTS;
+        for (size_t i = 0; i < LUTRA_TILE_OUTPUTS * w->k; i++)
+            indices[i] = (uint8_t)roundf((trained_weight(h, i % w->k) + 1) / 2 * last);
+        lutra_pack_block(&w->layout, indices, rest < LUTRA_TILE_OUTPUTS ? rest : LUTRA_TILE_OUTPUTS,
+                         packed + block * w->layout.block_bytes);
+    }
+    free(indices);
+}
+
 static void make_packed(harness *h, const matrix_kind *kind, random_matrix *result)
 {
     lutra_matrix *w = &result->matrix;
@@ -23,6 +54,8 @@ static void make_packed(harness *h, const matrix_kind *kind, random_matrix *resu
     uint8_t *packed = guarded(h, w->layout.bytes, 64); /* random bytes: any index, in the padding too */
     float *scale = guarded_floats(h, kind->scale_per_row ? w->n : 1, ORDINARY);
     fill_codebook(h, kind->bits, kind->i8, result->codebook);
+    if (kind->trained)
+        fill_trained(h, w, result->codebook, packed);
     w->indices = packed;
     w->codebook = result->codebook;
     w->codebook_is_i8 = kind->i8;
@@ -38,7 +71,7 @@ static void make_dense(harness *h, const matrix_kind *kind, random_matrix *resul
     w->dense = dense;
     w->dtype = kind->dtype;
     for (size_t i = 0; i < w->n * w->k; i++) {
-        const float value = random_float(h, -2.0f, 2.0f);
+        const float value = kind->trained ? trained_weight(h, i % w->k) : random_float(h, -2.0f, 2.0f);
         const double wide = (double)value * 1.000000001;
         uint32_t bits;
         memcpy(&bits, &value, sizeof bits);

@@ -11,11 +11,12 @@ typedef struct random_matrix {
 } random_matrix;
 
 /* `n` x `k` dense weights of `dtype`, at an odd address, or rather packed ones with `bits` > 0, whose
- * codebook is on the int8 grid or any floats, scaled per row or not. All memory is guarded. */
+ * codebook is on the int8 grid or any floats, scaled per row or not. All memory is guarded. Weights are spread
+ * evenly, or for benchmarks as in a `trained` matrix. */
 typedef struct matrix_kind {
     lutra_dtype dtype;
     unsigned bits;
-    bool i8, scale_per_row;
+    bool i8, scale_per_row, trained;
 } matrix_kind;
 void make_matrix(harness *h, size_t n, size_t k, matrix_kind kind, random_matrix *result);
 const char *name_of_matrix(const matrix_kind *kind, char *text, size_t size);

@@ -126,12 +126,39 @@ static lutra_status quantise_dense(const lutra_matrix *w, lutra_matrix_i8 *resul
     return LUTRA_OK;
 }
 
+/* Every panel is unpacked once more: what its tiles' order is takes longer to find out than to multiply a few
+ * rows, and is the same for every product. */
+static lutra_status order_panels(const lutra_kernels *kernels, lutra_matrix_i8 *result, lutra_error *error)
+{
+    const lutra_matrix *w = result->matrix;
+    const size_t n_panels = divide_up(w->n, LUTRA_PANEL), n_tiles = divide_up(w->k, LUTRA_TILE_INPUTS);
+    const size_t numbers = lutra_order_numbers_i8(n_tiles);
+    lutra_panel_i8 panel = {.tiles = NULL};
+    lutra_status status =
+        lutra_allocate(n_panels, numbers * sizeof *result->orders, "orders of tiles", &result->orders, error);
+    if (status == LUTRA_OK && !w->dense)
+        status = lutra_allocate(w->layout.k_padded, LUTRA_PANEL, "a panel", &panel.tiles, error);
+    for (size_t i = 0; status == LUTRA_OK && i < n_panels; i++) {
+        if (!w->dense)
+            kernels->unpack_panel_i8(&w->layout, w->indices + i * w->layout.block_bytes, result->codebook,
+                                     &panel);
+        kernels->order_panel_i8(n_tiles, w->dense ? result->panels[i].tiles : panel.tiles,
+                                result->orders + i * numbers);
+        if (w->dense)
+            result->panels[i].order = result->orders + i * numbers;
+    }
+    free(panel.tiles);
+    return status;
+}
+
 lutra_status lutra_matrix_i8_create(const lutra_kernels *kernels, const lutra_matrix *matrix,
                                     lutra_matrix_i8 *result, lutra_error *error)
 {
     *result = (lutra_matrix_i8){.matrix = matrix};
-    const lutra_status status = matrix->dense ? quantise_dense(matrix, result, error)
-                                              : bring_codebook(kernels, matrix, result, error);
+    lutra_status status = matrix->dense ? quantise_dense(matrix, result, error)
+                                        : bring_codebook(kernels, matrix, result, error);
+    if (status == LUTRA_OK && kernels->ordered)
+        status = order_panels(kernels, result, error);
     if (status)
         lutra_matrix_i8_free(result);
     return status;
@@ -142,6 +169,7 @@ void lutra_matrix_i8_free(lutra_matrix_i8 *matrix)
     free(matrix->panels);
     free(matrix->tiles);
     free(matrix->scale);
+    free(matrix->orders);
     *matrix = (lutra_matrix_i8){0};
 }
 
@@ -217,6 +245,9 @@ static void bring_panel(const struct job *job, size_t index, int8_t *tiles, lutr
         return;
     }
     panel->tiles = tiles;
+    if (job->weights->orders)
+        panel->order =
+            job->weights->orders + index * lutra_order_numbers_i8(divide_up(w->k, LUTRA_TILE_INPUTS));
     job->kernels->unpack_panel_i8(&w->layout, w->indices + index * w->layout.block_bytes,
                                   job->weights->codebook, panel);
 }

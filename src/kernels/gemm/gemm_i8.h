@@ -14,8 +14,9 @@
 
 /* 16 outputs of a matrix as int8, as a level's kernels leave them to each other. */
 typedef struct lutra_panel_i8 {
-    int8_t *tiles;    /* [k_padded / 4][16][4], 64-byte aligned: a tile is one operand of vpdpbusd */
-    int32_t sums[16]; /* of an output's k weights */
+    int8_t *tiles;         /* [k_padded / 4][16][4], 64-byte aligned: a tile is one operand of vpdpbusd */
+    int32_t sums[16];      /* of an output's k weights */
+    const uint16_t *order; /* of its tiles (order_i8.h), where the level's multiply_i8 wants one */
 } lutra_panel_i8;
 
 /* Where the weight of input `k` for one of a panel's 16 outputs lies in its tiles. */
@@ -34,6 +35,8 @@ typedef struct lutra_matrix_i8 {
     lutra_panel_i8 *panels; /* [divide_up(n, 16)], or NULL */
     int8_t *tiles;          /* of all panels */
     float *scale;           /* [n] */
+    /* Where the level wants it: the order of each panel's tiles. */
+    uint16_t *orders; /* [divide_up(n, 16)][lutra_order_numbers_i8(divide_up(k, 4))], or NULL */
 } lutra_matrix_i8;
 
 /* A codebook of floats is brought to the grid of its largest entry that the matrix uses, which costs
