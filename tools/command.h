@@ -40,8 +40,8 @@ typedef struct tool_arguments {
     lutra_mode mode, against_mode;
     bool json, quiet;
 
-    const char *output, *images, *truth, *against;
-    size_t n_clusters, top, batch;
+    const char *output, *images, *truth, *against, *calibrate;
+    size_t n_clusters, top, batch, n_calibrate;
     lutra_scope scope;
     lutra_codebook_type codebook;
     lutra_dtype dtype;

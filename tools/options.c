@@ -205,6 +205,11 @@ static bool set_value(tool_arguments *arguments, tool_option id, const char *val
     case TOOL_AGAINST:
         arguments->against = value;
         return true;
+    case TOOL_CALIBRATE:
+        arguments->calibrate = value;
+        return true;
+    case TOOL_CALIBRATE_COUNT:
+        return parse_size(option, value, 16, 1024, &arguments->n_calibrate);
     case TOOL_LABELS:
         arguments->model.labels = value;
         return true;
@@ -283,7 +288,7 @@ int tool_parse(const tool_command *command, int argc, const char **argv, tool_pa
 {
     *result = NULL;
     *help = false;
-    *arguments = (tool_arguments){.n_clusters = 64, .top = 5, .dtype = LUTRA_F32};
+    *arguments = (tool_arguments){.n_clusters = 64, .n_calibrate = 128, .top = 5, .dtype = LUTRA_F32};
     tool_parser *parser = calloc(1, sizeof *parser);
     if (!parser) {
         tool_error("out of memory");

@@ -84,11 +84,13 @@ lutra_status lutra_cluster_config(lutra_job *job, const lutra_model *model,
         const lutra_named_matrix *named = lutra_model_matrix(model, i);
         json_object_set_new(tensors, named->name, describe_matrix(named, options));
     }
-    json_object_set_new(config, "clustering",
-                        json_pack("{s:I, s:s, s:s, s:b, s:s}", "clusters", (json_int_t)options->n_clusters,
-                                  "scope", lutra_scope_name(options->scope), "codebook",
-                                  type == LUTRA_CODEBOOK_I8 ? "I8" : "F32", "exact", options->exact,
-                                  "library", lutra_version()));
+    json_object_set_new(
+        config, "clustering",
+        json_pack("{s:I, s:s, s:s, s:b, s:I, s:s}", "clusters", (json_int_t)options->n_clusters, "scope",
+                  lutra_scope_name(options->scope), "codebook", type == LUTRA_CODEBOOK_I8 ? "I8" : "F32",
+                  "exact", options->exact, "calibration_pictures",
+                  (json_int_t)(options->calibration_pixels ? options->n_calibration_pictures : 0), "library",
+                  lutra_version()));
     status = describe_source(job, model, source, error);
     json_object_set_new(config, "source", source);
     json_object_set_new(config, "tensors", tensors);

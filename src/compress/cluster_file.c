@@ -4,9 +4,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/half.h"
 #include "base/memory.h"
 #include "base/size.h"
 #include "cluster/cluster.h"
+#include "compress/calibration.h"
 #include "compress/cluster_config.h"
 #include "format/clustered.h"
 
@@ -23,6 +25,7 @@ typedef struct cluster_job {
     lutra_model *model;
     lutra_thread_pool *pool;
     lutra_writer *writer;
+    lutra_calibration *calibration; /* NULL without pictures */
     json_t *matrix_names;
     slots *slots;            /* [n_matrices] */
     size_t *other_slots;     /* [tensors of the file]; only those of tensors that are copied count */
@@ -208,6 +211,39 @@ static lutra_status name_the_tensor(cluster_job *c, const char *name, lutra_stat
                       "tensor %s: %s", name, message);
 }
 
+/* For the pictures, with the inputs that the matrices clustered so far yield. */
+static lutra_status calibrate_matrix(cluster_job *c, size_t index, const lutra_row_source *source,
+                                     const lutra_clustering_options *options, lutra_clustering *clustering,
+                                     lutra_error *error)
+{
+    lutra_calibration *calibration = c->calibration;
+    lutra_status status = lutra_calibration_reach(calibration, index, error);
+    if (status)
+        return status;
+    const lutra_calibration_job job = {.source = source,
+                                       .moments = &calibration->moments,
+                                       .options = options,
+                                       .shared = c->options->scope == LUTRA_SCOPE_MODEL ? &c->codebook : NULL,
+                                       .has_bias = calibration->has_bias,
+                                       .kernels = calibration->kernels,
+                                       .pool = c->pool};
+    status = lutra_cluster_calibrated(&job, clustering, lutra_calibration_shift(calibration, index), error);
+    if (status == LUTRA_OK)
+        lutra_calibration_replace(calibration, index, clustering, options->per_row);
+    return status;
+}
+
+static lutra_status cluster_matrix(cluster_job *c, size_t index, const lutra_row_source *source,
+                                   const lutra_clustering_options *options, lutra_clustering *clustering,
+                                   lutra_error *error)
+{
+    if (c->calibration)
+        return calibrate_matrix(c, index, source, options, clustering, error);
+    if (c->options->scope == LUTRA_SCOPE_MODEL)
+        return lutra_cluster_assign(source, &c->codebook, c->pool, clustering, error);
+    return lutra_cluster_matrix(source, options, c->pool, clustering, error);
+}
+
 static lutra_status cluster_one(cluster_job *c, size_t index, lutra_error *error)
 {
     const lutra_named_matrix *named = lutra_model_matrix(c->model, index);
@@ -219,8 +255,7 @@ static lutra_status cluster_one(cluster_job *c, size_t index, lutra_error *error
                                               .i8_grid = c->codebook_type == LUTRA_CODEBOOK_I8,
                                               .exact = c->options->exact};
     const bool shared = c->options->scope == LUTRA_SCOPE_MODEL;
-    lutra_status status = shared ? lutra_cluster_assign(&source, &c->codebook, c->pool, &clustering, error)
-                                 : lutra_cluster_matrix(&source, &options, c->pool, &clustering, error);
+    lutra_status status = cluster_matrix(c, index, &source, &options, &clustering, error);
     if (status)
         return name_the_tensor(c, named->name, status, error);
     if ((status = write_indices(c, to, error)) ||
@@ -248,6 +283,41 @@ static lutra_status fit_shared_codebook(cluster_job *c, lutra_error *error)
     return status ? status : write_codebook(c, c->codebook_slot, &c->codebook, error);
 }
 
+/* A bias, with what it gains so that the outputs of the clustered matrix keep their mean. */
+static lutra_status write_bias(cluster_job *c, size_t slot, const lutra_tensor *tensor, const float *shift,
+                               lutra_error *error)
+{
+    const size_t n = (size_t)tensor->shape[0];
+    uint8_t *bytes = NULL;
+    lutra_status status = lutra_allocate(tensor->bytes, 1, "a bias", &bytes, error);
+    for (size_t i = 0; i < n && status == LUTRA_OK; i++) {
+        uint16_t half;
+        float value;
+        if (tensor->dtype == LUTRA_F32) {
+            memcpy(&value, tensor->data + i * sizeof value, sizeof value);
+            value += shift[i];
+            memcpy(bytes + i * sizeof value, &value, sizeof value);
+            continue;
+        }
+        memcpy(&half, tensor->data + i * sizeof half, sizeof half);
+        value = tensor->dtype == LUTRA_F16 ? lutra_f16_to_f32(half) : lutra_bf16_to_f32(half);
+        half = tensor->dtype == LUTRA_F16 ? lutra_f32_to_f16(value + shift[i])
+                                          : lutra_f32_to_bf16(value + shift[i]);
+        memcpy(bytes + i * sizeof half, &half, sizeof half);
+    }
+    if (status == LUTRA_OK)
+        status = lutra_writer_write(c->writer, slot, 0, bytes, tensor->bytes, error);
+    free(bytes);
+    return status ? status : lutra_job_advance(&c->job, tensor->name, tensor->bytes, error);
+}
+
+static lutra_status write_other(cluster_job *c, size_t slot, const lutra_tensor *tensor, lutra_error *error)
+{
+    const float *shift = c->calibration ? lutra_calibration_shift_of_tensor(c->calibration, tensor) : NULL;
+    return shift ? write_bias(c, slot, tensor, shift, error)
+                 : lutra_job_copy(&c->job, c->writer, slot, tensor, error);
+}
+
 static lutra_status cluster_all(cluster_job *c, lutra_error *error)
 {
     const lutra_safetensors *file = lutra_model_file(c->model);
@@ -259,7 +329,7 @@ static lutra_status cluster_all(cluster_job *c, lutra_error *error)
     for (size_t i = 0; i < lutra_safetensors_count(file) && status == LUTRA_OK; i++) {
         const lutra_tensor *tensor = lutra_safetensors_at(file, i);
         if (is_copied(c, tensor))
-            status = lutra_job_copy(&c->job, c->writer, c->other_slots[i], tensor, error);
+            status = write_other(c, c->other_slots[i], tensor, error);
     }
     return status;
 }
@@ -282,6 +352,8 @@ static lutra_status check_options(const lutra_cluster_options *options, lutra_co
     if (*type == LUTRA_CODEBOOK_I8 && options->scope == LUTRA_SCOPE_MODEL)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
                           "one codebook for the whole model (scope model) must be F32");
+    if (options->calibration_pixels && options->n_calibration_pictures == 0)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET, "no calibration pictures");
     return LUTRA_OK;
 }
 
@@ -342,6 +414,9 @@ static lutra_status open_all(cluster_job *c, const char *input, const char *outp
         (status = lutra_allocate(n_tensors, sizeof *c->other_slots, "tensors", &c->other_slots, error)) ||
         (status = lutra_thread_pool_create(n_threads, &c->pool, error)))
         return status;
+    if (c->options->calibration_pixels &&
+        (status = lutra_calibration_create(c->model, c->options, &c->job, c->pool, &c->calibration, error)))
+        return status;
     return lutra_writer_create(output, &c->writer, error);
 }
 
@@ -378,6 +453,7 @@ lutra_status lutra_cluster_file(const char *input, const char *output, const lut
     }
 cleanup:
     lutra_cluster_report_free(&made);
+    lutra_calibration_free(c.calibration);
     lutra_writer_free(c.writer);
     lutra_thread_pool_free(c.pool);
     json_decref(c.matrix_names);

@@ -10,6 +10,7 @@
 #include "kernels/layer_norm/layer_norm.h"
 #include "kernels/patches/patches.h"
 #include "model/model_private.h"
+#include "model/steps.h"
 
 #define MAX_BATCH 1024
 
@@ -246,6 +247,41 @@ lutra_status lutra_context_run(lutra_context *context, const uint8_t *pixels, si
     if (features)
         copy_rows(&run, &model->plan.features, model->vit.n_features, features);
     return LUTRA_OK;
+}
+
+bool lutra_context_product(const lutra_context *context, size_t index, size_t batch, lutra_product *product)
+{
+    const lutra_step *step = &context->model->plan.steps[index];
+    const struct run run = {.context = (lutra_context *)context, .vit = &context->model->vit, .batch = batch};
+    if (step->op != LUTRA_OP_GEMM)
+        return false;
+    *product = (lutra_product){
+        .weight = step->linear.weight,
+        .bias = step->linear.bias,
+        .input = {.data = at(&run, &step->a),
+                  .n_pictures = batch,
+                  .rows = step->rows,
+                  .stride = step->a.stride,
+                  .ld = step->a.ld},
+    };
+    return true;
+}
+
+void lutra_context_step(lutra_context *context, size_t index, const uint8_t *pixels, size_t batch,
+                        const lutra_matrix *weight, const float *bias)
+{
+    const struct run run = {
+        .context = context, .vit = &context->model->vit, .pixels = pixels, .batch = batch};
+    lutra_step step = context->model->plan.steps[index];
+    lutra_named_matrix named;
+    if (weight) {
+        named = *step.linear.weight;
+        named.matrix = *weight;
+        step.linear.weight = &named;
+    }
+    if (bias)
+        step.linear.bias = bias;
+    run_step(&run, &step);
 }
 
 /* The most rows of any product, for the largest batch. */

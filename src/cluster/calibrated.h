@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Clusters one matrix such that its outputs, rather than its weights, are off by as little as can be: error
+ * feedback, then refits of codebook and scales and coordinate descent over the indices in turn.
+ * docs/clustering.md says what each step gives.
+ */
+#ifndef LUTRA_CLUSTER_CALIBRATED_H
+#define LUTRA_CLUSTER_CALIBRATED_H
+
+#include "cluster/cluster.h"
+#include "cluster/moments.h"
+
+typedef struct lutra_calibration_job {
+    const lutra_row_source *source;
+    const lutra_moments *moments; /* ended; of the matrix's inputs */
+    const lutra_clustering_options *options;
+    const lutra_codebook *shared; /* scope model: the codebook, which stays as it is; else NULL */
+    bool has_bias;
+    const lutra_kernels *kernels;
+    lutra_thread_pool *pool;
+} lutra_calibration_job;
+
+/* As lutra_cluster_matrix; `shift` [n] is what the bias must gain (0 without one) so that the outputs keep
+ * their mean. */
+lutra_status lutra_cluster_calibrated(const lutra_calibration_job *job, lutra_clustering *clustering,
+                                      float *shift, lutra_error *error);
+
+#endif

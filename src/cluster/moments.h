@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Second moments of the inputs that a matrix is multiplied with, summed as they come: the norm in which
+ * calibration measures a weight's error, since E|(w - q) x|^2 = (w - q)^T E[x x^T] (w - q).
+ */
+#ifndef LUTRA_CLUSTER_MOMENTS_H
+#define LUTRA_CLUSTER_MOMENTS_H
+
+#include "base/thread_pool.h"
+#include "kernels/kernels.h"
+
+#define LUTRA_MOMENT_ROWS 1024 /* of inputs that are summed in f32, before they join the sums in double */
+
+typedef struct lutra_moments {
+    size_t k, n_rows;
+    double *second; /* [k][k] sum of x x^T */
+    double *first;  /* [k] sum of x */
+    float *x;       /* [k][LUTRA_MOMENT_ROWS] the rows at hand, columns first */
+    size_t n_held;
+    float *products; /* [k][k] */
+    void *scratch;
+} lutra_moments;
+
+lutra_status lutra_moments_create(lutra_moments *moments, size_t k, size_t n_threads, lutra_error *error);
+void lutra_moments_free(lutra_moments *moments);
+
+/* One input, x [k]. */
+void lutra_moments_add(lutra_moments *moments, const float *x, const lutra_kernels *kernels,
+                       lutra_thread_pool *pool);
+
+/* After the last one. */
+void lutra_moments_end(lutra_moments *moments, const lutra_kernels *kernels, lutra_thread_pool *pool);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/quadratic.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "cluster/cholesky.h"
+
+/* Added to the diagonal of the moments, as part of its mean: directions that the calibration pictures do not
+ * show must not be free. */
+#define DAMPING 0.01
+
+/* E[x_i x_j], or their covariance. */
+static double moment_of(const lutra_moments *m, size_t i, size_t j, bool centred)
+{
+    const double n = (double)m->n_rows;
+    return m->second[i * m->k + j] / n - (centred ? m->first[i] / n * (m->first[j] / n) : 0);
+}
+
+typedef struct place {
+    double moment;
+    size_t input;
+} place;
+
+static int by_moment(const void *a_, const void *b_)
+{
+    const place *a = a_, *b = b_;
+    if (a->moment != b->moment)
+        return a->moment < b->moment ? -1 : 1;
+    return a->input < b->input ? -1 : 1;
+}
+
+static lutra_status order_inputs(const lutra_moments *m, bool centred, lutra_quadratic *q, lutra_error *error)
+{
+    place *places = NULL;
+    lutra_status status = lutra_allocate(m->k, sizeof *places, "the order of inputs", &places, error);
+    if (status)
+        return status;
+    for (size_t i = 0; i < m->k; i++)
+        places[i] = (place){moment_of(m, i, i, centred), i};
+    qsort(places, m->k, sizeof *places, by_moment);
+    for (size_t i = 0; i < m->k; i++)
+        q->order[i] = places[i].input;
+    free(places);
+    return LUTRA_OK;
+}
+
+static void fill(const lutra_moments *m, bool centred, lutra_quadratic *q, double *h /* [k][k] */)
+{
+    const size_t k = m->k;
+    double trace = 0;
+    for (size_t i = 0; i < k; i++) {
+        for (size_t j = 0; j < k; j++)
+            h[i * k + j] = moment_of(m, q->order[i], q->order[j], centred);
+        trace += h[i * k + i];
+    }
+    const double damping = trace > 0 ? DAMPING * trace / (double)k : 1;
+    for (size_t i = 0; i < k; i++)
+        h[i * k + i] += damping;
+    for (size_t i = 0; i < k * k; i++)
+        q->moment[i] = (float)h[i];
+}
+
+static void take_factor(const double *lower /* [k][k] */, lutra_quadratic *q)
+{
+    const size_t k = q->k;
+    for (size_t r = 0; r < k; r++) {
+        const double diagonal = lower[r * k + r];
+        q->pivot[r] = diagonal * diagonal;
+        for (size_t i = r; i < k; i++)
+            q->factor[r * k + i] = (float)(lower[i * k + r] / diagonal);
+    }
+}
+
+lutra_status lutra_quadratic_create(const lutra_moments *moments, bool centred, lutra_thread_pool *pool,
+                                    lutra_quadratic *q, lutra_error *error)
+{
+    static const char what[] = "the norm of a matrix";
+    const size_t k = moments->k;
+    double *h = NULL;
+    lutra_status status;
+    *q = (lutra_quadratic){.k = k};
+    if ((status = lutra_allocate(k, sizeof *q->order, what, &q->order, error)) ||
+        (status = lutra_allocate(k * k, sizeof *q->moment, what, &q->moment, error)) ||
+        (status = lutra_allocate(k * k, sizeof *q->factor, what, &q->factor, error)) ||
+        (status = lutra_allocate(k, sizeof *q->pivot, what, &q->pivot, error)) ||
+        (status = lutra_allocate(k * k, sizeof *h, what, &h, error)) ||
+        (status = order_inputs(moments, centred, q, error)))
+        goto cleanup;
+    fill(moments, centred, q, h);
+    if ((status = lutra_cholesky(h, k, pool, error)) == LUTRA_OK)
+        take_factor(h, q);
+cleanup:
+    free(h);
+    return status;
+}
+
+void lutra_quadratic_free(lutra_quadratic *q)
+{
+    free(q->order);
+    free(q->moment);
+    free(q->factor);
+    free(q->pivot);
+    *q = (lutra_quadratic){0};
+}

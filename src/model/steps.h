@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs a context step by step, for calibration: between two steps the activations of all its pictures lie in
+ * the arena, and a product may be given other weights than the model's.
+ *
+ *     for (size_t i = 0; i < lutra_model_n_steps(model); i++) {
+ *         if (lutra_context_product(context, i, n_pictures, &product))
+ *             cluster(product.weight, &product.input, &weights, &bias);
+ *         lutra_context_step(context, i, pixels, n_pictures, &weights, bias);
+ *     }
+ */
+#ifndef LUTRA_MODEL_STEPS_H
+#define LUTRA_MODEL_STEPS_H
+
+#include "model/model.h"
+
+/* Rows of activations: row i of picture p begins at data + p * stride + i * ld. */
+typedef struct lutra_rows {
+    const float *data;
+    size_t n_pictures, rows; /* of each picture */
+    size_t stride, ld;
+} lutra_rows;
+
+/* What a step multiplies: layer_scale * activation(input weight^T + bias) + residual. */
+typedef struct lutra_product {
+    const lutra_named_matrix *weight;
+    const float *bias; /* [n], or NULL */
+    lutra_rows input;  /* [k] each; as they are before the step runs */
+} lutra_product;
+
+/* False where step `index` is no product. */
+bool lutra_context_product(const lutra_context *context, size_t index, size_t batch, lutra_product *product);
+
+/* Runs step `index` in f32 on `batch` pictures (1..max_batch), with `weight` [n][k] and `bias` in place of
+ * the model's where they are not NULL. */
+void lutra_context_step(lutra_context *context, size_t index, const uint8_t *pixels, size_t batch,
+                        const lutra_matrix *weight, const float *bias);
+
+#endif

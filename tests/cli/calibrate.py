@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cluster --calibrate: what it gains, which pictures it takes, and what is said of bad ones."""
+import os
+import signal
+import subprocess
+import unittest
+
+from common import (INTERRUPTED, LUTRA, MODEL, SANITIZED, SOURCE, CommandTest, main, png, temporary_folder)
+
+EMBEDDED = SOURCE / "data/embedded"
+
+
+class Calibrate(CommandTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = temporary_folder()
+        for i in range(24):
+            png(cls.folder / "pictures" / f"{i:02}.png", 9 * i)
+        cls.pictures = cls.folder / "pictures"
+
+    def setUp(self):
+        self.out = temporary_folder() / "out.safetensors"
+
+    def calibrate(self, *arguments, **options):
+        return self.lutra_json("cluster", MODEL, "-o", self.out, "--clusters", 4, "--calibrate", *arguments, **options)
+
+    def nothing_is_left(self):
+        self.assertEqual(os.listdir(self.out.parent), [])
+
+    def test_outputs_are_nearer_than_without(self):
+        """On the pictures themselves; unseen ones are the embedded model's business, below."""
+        truth = self.folder / "truth.txt"
+        truth.write_text("".join(f"{i:02}.png {i % 10}\n" for i in range(24)))
+        kl = []
+        for options in ([], ["--calibrate", self.pictures]):
+            for scope in ("row", "tensor", "model"):
+                self.lutra("cluster", MODEL, "-o", self.out, "--clusters", 4, "--scope", scope, *options)
+                self.lutra("inspect", self.out, "--verify")
+                kl.append(self.lutra_json("eval", self.out, "--images", self.pictures, "--labels", truth, "--against",
+                                          MODEL)["kl"])
+        for plain, calibrated in zip(kl[:3], kl[3:]):
+            self.assertLess(calibrated, 0.5 * plain)
+
+    def test_report(self):
+        report = self.calibrate(self.pictures, "--threads", 2)
+        self.assertEqual(report["calibration_pictures"], 24)
+        config = self.lutra_json("inspect", self.out)
+        self.assertEqual(config["model"]["arch"], report["arch"])
+        text = self.lutra("cluster", MODEL, "-o", self.out, "--calibrate", self.pictures).stdout
+        self.assertIn("on 24 pictures", text)
+
+    def test_deterministic_on_any_number_of_threads(self):
+        files = []
+        for threads in (1, 3):
+            self.calibrate(self.pictures, "--threads", threads)
+            files.append(self.out.read_bytes())
+        self.assertEqual(files[0], files[1])
+
+    def test_count_picks_evenly(self):
+        """16 of 24: those that stand at 0, 1, 3, 4, 6, ...; the others need not even be pictures."""
+        folder = self.folder / "spoilt"
+        kept = {i * 24 // 16 for i in range(16)}
+        for i in range(24):
+            if i in kept:
+                png(folder / f"{i:02}.png", 9 * i)
+            else:
+                (folder / f"{i:02}.png").write_text("no picture")
+        self.assertEqual(self.calibrate(folder, "--calibrate-count", 16)["calibration_pictures"], 16)
+        one = self.out.read_bytes()
+        self.calibrate(self.pictures, "--calibrate-count", 16)
+        self.assertEqual(one, self.out.read_bytes())
+
+    def test_lists(self):
+        listed = self.folder / "list.txt"
+        listed.write_text("".join(f"{self.pictures}/{i:02}.png\n" for i in range(24)))
+        self.assertEqual(self.calibrate(f"@{listed}")["calibration_pictures"], 24)
+
+    def test_unreadable_pictures_are_left_out(self):
+        folder = self.folder / "some"
+        for i in range(20):
+            png(folder / f"{i}.png", i)
+        (folder / "broken.jpg").write_text("no picture")
+        result = self.lutra("cluster", MODEL, "-o", self.out, "--calibrate", folder)
+        self.assertIn("broken.jpg", result.stderr)
+        self.assertIn("on 20 pictures", result.stdout)
+
+    def test_folders_that_do_not_serve(self):
+        empty, few, broken = (self.folder / name for name in ("empty", "few", "broken"))
+        empty.mkdir()
+        broken.mkdir()
+        for i in range(15):
+            png(few / f"{i}.png", i)
+        for i in range(16):
+            (broken / f"{i}.jpg").write_text("no picture")
+        for folder, says in ((empty, "holds no pictures"), (few, "15 pictures"), (broken, "0 pictures"),
+                             (self.folder / "none", "none")):
+            with self.subTest(folder.name):
+                self.fails("cluster", MODEL, "-o", self.out, "--calibrate", folder, says=says)
+                self.nothing_is_left()
+        self.fails("cluster", self.folder / "no-model", "-o", self.out, "--calibrate", self.pictures, says="no-model")
+
+    def test_interrupted_leaves_nothing(self):
+        model = str(self.folder / "large.safetensors")
+        self.lutra("random", "--arch", "vit_tiny_patch16_224", "-o", model)
+        process = subprocess.Popen([LUTRA, "cluster", model, "--calibrate", self.pictures, "-o", self.out],
+                                   stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.assertIn("clustering", process.stderr.readline())
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, INTERRUPTED, stderr)
+        self.assertEqual(stdout, "")
+        self.nothing_is_left()
+
+    @unittest.skipIf(SANITIZED, "minutes under a sanitizer, and no code that the others do not run")
+    def test_unseen_pictures_of_the_embedded_model(self):
+        """Calibrated on every 16th test picture, judged on others."""
+        names = sorted(path.name for path in (EMBEDDED / "test").iterdir() if path.suffix == ".png")
+        listed, truth = self.folder / "calibration.txt", self.folder / "others.txt"
+        listed.write_text("".join(f"{EMBEDDED}/test/{name}\n" for name in names[::16]))
+        truth.write_text("".join(f"{name} 0\n" for i, name in enumerate(names) if i % 16 == 8))
+        kl = []
+        for options in ([], ["--calibrate", f"@{listed}", "--calibrate-count", 128]):
+            self.lutra("cluster", EMBEDDED, "-o", self.out, "--clusters", 8, *options)
+            kl.append(self.lutra_json("eval", self.out, "--images", EMBEDDED / "test", "--labels", truth, "--against",
+                                      EMBEDDED)["kl"])
+        self.assertLess(kl[1], 0.5 * kl[0])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pictures that `lutra cluster --calibrate` names. */
+#ifndef LUTRA_TOOLS_CALIBRATION_H
+#define LUTRA_TOOLS_CALIBRATION_H
+
+#include "decode.h"
+
+#define TOOL_MIN_CALIBRATION 16 /* fewer say too little of a model's inputs */
+
+typedef struct tool_calibration {
+    tool_decoder decoder; /* pixels and n */
+    lutra_preprocessing preprocessing;
+} tool_calibration;
+
+/* Reads arguments->n_calibrate of them, evenly over the sorted names, prepared for the model at `model`.
+ * Returns the exit status, having said what is wrong; to be freed either way. */
+int tool_calibration_read(tool_calibration *calibration, const tool_arguments *arguments, const char *model);
+void tool_calibration_free(tool_calibration *calibration);
+
+#endif
