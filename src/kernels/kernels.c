@@ -21,6 +21,7 @@ static const lutra_kernels levels[] = {
 #define IN_avx512 SKIP
 #define IN_avx512vnni SKIP
 #define IN_neon SKIP
+#define IN_neondot SKIP
     {
 #include "kernels/level_table.inc"
     },
@@ -43,6 +44,11 @@ static const lutra_kernels levels[] = {
 #elif defined(__aarch64__)
 #undef IN_neon
 #define IN_neon TAKE
+    {
+#include "kernels/level_table.inc"
+    },
+#undef IN_neondot
+#define IN_neondot TAKE
     {
 #include "kernels/level_table.inc"
     },
