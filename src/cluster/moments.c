@@ -8,6 +8,9 @@
 #include "base/size.h"
 #include "kernels/gemm/gemm.h"
 
+#define INPUTS_PER_TASK 16
+#define COLUMNS 128 /* of the products, computed at a time */
+
 lutra_status lutra_moments_create(lutra_moments *moments, size_t k, size_t n_threads, lutra_error *error)
 {
     static const char what[] = "the inputs' moments";
@@ -18,7 +21,8 @@ lutra_status lutra_moments_create(lutra_moments *moments, size_t k, size_t n_thr
         return lutra_fail_memory(error, SIZE_MAX, what);
     if ((status = lutra_allocate(square, sizeof(double), what, &moments->second, error)) ||
         (status = lutra_allocate(k, sizeof(double), what, &moments->first, error)) ||
-        (status = lutra_allocate(k * LUTRA_MOMENT_ROWS, sizeof(float), what, &moments->x, error)) ||
+        (status = lutra_allocate(k * LUTRA_MOMENT_ROWS, sizeof(float), what, &moments->rows, error)) ||
+        (status = lutra_allocate(k * LUTRA_MOMENT_ROWS, sizeof(float), what, &moments->turned, error)) ||
         (status = lutra_allocate(square, sizeof(float), what, &moments->products, error)) ||
         (status = lutra_allocate(lutra_gemm_f32_scratch(LUTRA_MOMENT_ROWS, n_threads), 1, what,
                                  &moments->scratch, error)))
@@ -30,43 +34,72 @@ void lutra_moments_free(lutra_moments *moments)
 {
     free(moments->second);
     free(moments->first);
-    free(moments->x);
+    free(moments->rows);
+    free(moments->turned);
     free(moments->products);
     free(moments->scratch);
     *moments = (lutra_moments){0};
 }
 
-/* The products of the rows at hand, all in f32, join the sums. */
-static void add_held(lutra_moments *moments, const lutra_kernels *kernels, lutra_thread_pool *pool)
+/* One group of inputs turned into rows, with their sums. */
+static void turn_inputs(void *moments_, size_t task, size_t worker)
 {
-    const size_t k = moments->k;
-    const lutra_matrix x = {.n = k, .k = LUTRA_MOMENT_ROWS, .dense = moments->x, .dtype = LUTRA_F32};
-    const lutra_gemm gemm = {
-        .m = k, .weights = &x, .a = moments->x, .lda = LUTRA_MOMENT_ROWS, .c = moments->products, .ldc = k};
-    lutra_gemm_f32(kernels, pool, &gemm, moments->scratch);
-    for (size_t i = 0; i < k * k; i++)
-        moments->second[i] += (double)moments->products[i];
-    moments->n_held = 0;
+    lutra_moments *m = moments_;
+    const size_t first = task * INPUTS_PER_TASK, k = m->k;
+    const size_t end = first + INPUTS_PER_TASK < k ? first + INPUTS_PER_TASK : k;
+    double sums[INPUTS_PER_TASK] = {0};
+    (void)worker;
+    for (size_t row = 0; row < m->n_held; row++)
+        for (size_t i = first; i < end; i++) {
+            m->turned[i * LUTRA_MOMENT_ROWS + row] = m->rows[row * k + i];
+            sums[i - first] += (double)m->rows[row * k + i];
+        }
+    for (size_t i = first; i < end; i++) {
+        memset(m->turned + i * LUTRA_MOMENT_ROWS + m->n_held, 0,
+               (LUTRA_MOMENT_ROWS - m->n_held) * sizeof *m->turned);
+        m->first[i] += sums[i - first];
+    }
 }
 
-void lutra_moments_add(lutra_moments *moments, const float *x, const lutra_kernels *kernels,
+/* The products of the rows at hand, all in f32, join the sums: those on and below the diagonal. */
+static void add_held(lutra_moments *m, const lutra_kernels *kernels, lutra_thread_pool *pool)
+{
+    const size_t k = m->k;
+    lutra_thread_pool_run(pool, (k + INPUTS_PER_TASK - 1) / INPUTS_PER_TASK, turn_inputs, m);
+    for (size_t first = 0; first < k; first += COLUMNS) {
+        const float *x = m->turned + first * LUTRA_MOMENT_ROWS;
+        const lutra_matrix columns = {.n = k - first < COLUMNS ? k - first : COLUMNS,
+                                      .k = LUTRA_MOMENT_ROWS,
+                                      .dense = x,
+                                      .dtype = LUTRA_F32};
+        const lutra_gemm gemm = {.m = k - first,
+                                 .weights = &columns,
+                                 .a = x,
+                                 .lda = LUTRA_MOMENT_ROWS,
+                                 .c = m->products + first * k + first,
+                                 .ldc = k};
+        lutra_gemm_f32(kernels, pool, &gemm, m->scratch);
+    }
+    for (size_t i = 0; i < k; i++)
+        for (size_t j = 0; j <= i; j++)
+            m->second[i * k + j] += (double)m->products[i * k + j];
+    m->n_held = 0;
+}
+
+void lutra_moments_add(lutra_moments *m, const float *x, const lutra_kernels *kernels,
                        lutra_thread_pool *pool)
 {
-    for (size_t i = 0; i < moments->k; i++) {
-        moments->x[i * LUTRA_MOMENT_ROWS + moments->n_held] = x[i];
-        moments->first[i] += (double)x[i];
-    }
-    moments->n_rows++;
-    if (++moments->n_held == LUTRA_MOMENT_ROWS)
-        add_held(moments, kernels, pool);
+    memcpy(m->rows + m->n_held * m->k, x, m->k * sizeof *x);
+    m->n_rows++;
+    if (++m->n_held == LUTRA_MOMENT_ROWS)
+        add_held(m, kernels, pool);
 }
 
-void lutra_moments_end(lutra_moments *moments, const lutra_kernels *kernels, lutra_thread_pool *pool)
+void lutra_moments_end(lutra_moments *m, const lutra_kernels *kernels, lutra_thread_pool *pool)
 {
-    const size_t left = LUTRA_MOMENT_ROWS - moments->n_held;
-    if (moments->n_held == 0)
-        return;
-    for (size_t i = 0; i < moments->k; i++)
-        memset(moments->x + i * LUTRA_MOMENT_ROWS + moments->n_held, 0, left * sizeof(float));
-    add_held(moments, kernels, pool);
+    if (m->n_held > 0)
+        add_held(m, kernels, pool);
+    for (size_t i = 0; i < m->k; i++)
+        for (size_t j = 0; j < i; j++)
+            m->second[j * m->k + i] = m->second[i * m->k + j];
 }

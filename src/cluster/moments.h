@@ -13,11 +13,11 @@
 
 typedef struct lutra_moments {
     size_t k, n_rows;
-    double *second; /* [k][k] sum of x x^T */
-    double *first;  /* [k] sum of x */
-    float *x;       /* [k][LUTRA_MOMENT_ROWS] the rows at hand, columns first */
+    double *second;       /* [k][k] sum of x x^T; until the end only below the diagonal */
+    double *first;        /* [k] sum of x */
+    float *rows, *turned; /* [LUTRA_MOMENT_ROWS][k] the inputs at hand; [k][LUTRA_MOMENT_ROWS] */
     size_t n_held;
-    float *products; /* [k][k] */
+    float *products; /* [k][k] of the inputs at hand */
     void *scratch;
 } lutra_moments;
 
