@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/quadratic.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -9,6 +10,11 @@
 /* Added to the diagonal of the moments, as part of its mean: directions that the calibration pictures do not
  * show must not be free. */
 #define DAMPING 0.01
+/* What hangs together by chance in few inputs is not to be relied on: covariances lose this part of (inputs
+ * of the matrix / inputs seen), up to MAX_SHRINKAGE. It matters where only a picture's pooled token is
+ * multiplied. */
+#define SHRINKAGE 0.3
+#define MAX_SHRINKAGE 0.9
 
 /* E[x_i x_j], or their covariance. */
 static double moment_of(const lutra_moments *m, size_t i, size_t j, bool centred)
@@ -48,10 +54,11 @@ static lutra_status order_inputs(const lutra_moments *m, bool centred, lutra_qua
 static void fill(const lutra_moments *m, bool centred, lutra_quadratic *q, double *h /* [k][k] */)
 {
     const size_t k = m->k;
+    const double shrinkage = fmin(MAX_SHRINKAGE, SHRINKAGE * (double)k / (double)m->n_rows);
     double trace = 0;
     for (size_t i = 0; i < k; i++) {
         for (size_t j = 0; j < k; j++)
-            h[i * k + j] = moment_of(m, q->order[i], q->order[j], centred);
+            h[i * k + j] = (i == j ? 1 : 1 - shrinkage) * moment_of(m, q->order[i], q->order[j], centred);
         trace += h[i * k + i];
     }
     const double damping = trace > 0 ? DAMPING * trace / (double)k : 1;

@@ -458,6 +458,25 @@ static void test_outputs_are_off_by_far_less(void **unused)
         }
 }
 
+/* As behind the last attention, where each picture has but one token. */
+static void test_few_inputs_serve_unseen_ones(void **unused)
+{
+    (void)unused;
+    const lutra_clustering_options options = {.n_clusters = 8, .per_row = true};
+    const size_t seen = 60, all = 1000;
+    fixture f = make(64, 100, all, 2);
+    float *const x = f.x;
+    f.n_rows = seen;
+    gather(&f);
+    f.x = x + seen * f.k;
+    f.n_rows = all - seen;
+    const double plain = plain_error(&f, options);
+    calibrate(&f, options, NULL);
+    assert_true(output_error(&f, true) < 0.15 * plain);
+    f.x = x;
+    destroy(&f);
+}
+
 static void test_a_shared_codebook_stays(void **unused)
 {
     (void)unused;
@@ -527,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_refit_is_the_least_squares),
         cmocka_unit_test(test_refit_to_integers),
         cmocka_unit_test(test_outputs_are_off_by_far_less),
+        cmocka_unit_test(test_few_inputs_serve_unseen_ones),
         cmocka_unit_test(test_a_shared_codebook_stays),
         cmocka_unit_test(test_the_same_on_any_number_of_threads),
         cmocka_unit_test(test_degenerate_inputs),
