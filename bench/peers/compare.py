@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time Lutra beside the other engines on the same weights, taking turns in one run.
+
+    bench/peers/run --arch deit_tiny_patch16_224 deit_small_patch16_224 --threads 1 2 -o peers
+
+Each engine lives in a process of its own, pinned to the same CPUs, so that none's threads run while another is
+timed; they take turns, a few pictures each, so that a clock that drifts meets all alike.  Without --weights the
+weights are random (`lutra random`), the same for all.  Writes OUT.json, OUT.md and OUT.svg.
+
+With --weights and --photos (a folder), also: how far each engine's answers lie from
+PyTorch's in f32 on those photos, as KL divergence in nats and agreement; static quantisation is calibrated on
+every fifth photo.
+"""
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+import models
+import photos
+import report
+from engines import ENGINES
+
+HERE = Path(__file__).resolve().parent
+REFERENCE = "PyTorch f32"
+
+
+@dataclass
+class Row:
+    """What is known of one engine: its worker, its times in ms (a list a turn), its answers."""
+
+    name: str
+    process: subprocess.Popen | None = None
+    turns: list[list[float]] = field(default_factory=list)
+    logits: np.ndarray | None = None
+    photo_logits: np.ndarray | None = None
+    failure: str | None = None
+
+    def ask(self, question: str) -> list[float] | None:
+        """The answer; None, and the failure noted, where the worker died."""
+        if self.failure:
+            return None
+        try:
+            self.process.stdin.write(question + "\n")
+            self.process.stdin.flush()
+            return json.loads(self.process.stdout.readline())
+        except (BrokenPipeError, json.JSONDecodeError):
+            self.failure = self.failure or f"the engine's process ended with {self.process.wait()}"
+            return None
+
+    def close(self) -> None:
+        if self.process:
+            self.process.stdin.close()
+            self.process.wait()
+
+
+def start(name: str, model: models.Model, cpus: list[int], log: Path) -> Row:
+    """Prepare the engine's files and open its worker; what goes wrong is part of the row."""
+    try:
+        ENGINES[name].prepare(model)
+    except Exception as error:  # any engine may fail in ways of its own
+        return Row(name, failure=f"{type(error).__name__}: {error}".splitlines()[0][:200])
+    parts = {"arch": model.arch, "folder": str(model.folder), "dense": str(model.dense),
+             "calibration": model.calibration and str(model.calibration)}
+    command = [sys.executable, HERE / "worker.py", name, "--model", json.dumps(parts),
+               "--cpus", ",".join(map(str, cpus))]
+    env = dict(os.environ, OMP_NUM_THREADS=str(len(cpus)))
+    return Row(name, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
+                                      stderr=log.open("a")))
+
+
+def measure(rows: list[Row], turns: int, runs: int) -> None:
+    """Warm up, then take turns."""
+    for row in rows:
+        row.ask("run 5")
+    for turn in range(turns):
+        print(f"\r  turn {turn + 1} of {turns}", end="", file=sys.stderr, flush=True)
+        for row in rows:
+            times = row.ask(f"run {runs}")
+            if times:
+                row.turns.append(times)
+    print("\r" + " " * 40 + "\r", end="", file=sys.stderr)
+
+
+def answers(rows: list[Row], pixels: np.ndarray, folder: str) -> list[np.ndarray | None]:
+    """Logits [N][classes] of every engine."""
+    given = os.path.join(folder, "in.npy")
+    np.save(given, pixels)
+    found = []
+    for number, row in enumerate(rows):
+        made = os.path.join(folder, f"{number}.npy")
+        row.ask(f"logits {given} {made}")
+        found.append(np.load(made) if os.path.exists(made) else None)
+    return found
+
+
+def compare(model: models.Model, names: list[str], cpus: list[int], args: argparse.Namespace,
+            judged: np.ndarray | None) -> dict:
+    """One table: an architecture on these CPUs."""
+    log = model.folder / "engines.log"
+    rows = [start(name, model, cpus, log) for name in names]
+    with tempfile.TemporaryDirectory() as folder:
+        for row, logits in zip(rows, answers(rows, models.random_pixels(2), folder)):
+            row.logits = logits
+        if judged is not None:
+            for row, logits in zip(rows, answers(rows, judged, folder)):
+                row.photo_logits = logits
+    measure(rows, args.turns, args.runs)
+    for row in rows:
+        row.close()
+    return report.table(model.arch, len(cpus), rows, REFERENCE)
+
+
+def versions(names: list[str]) -> dict[str, str]:
+    """Package -> version of the engines that were asked for."""
+    packages = {ENGINES[name].package for name in names} - {None}
+    return {package: importlib.metadata.version(package) for package in sorted(packages)}
+
+
+def parse() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="bench/peers/run", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, default=HERE.parents[1] / "build" / "release",
+                        help="the build directory (%(default)s)")
+    parser.add_argument("--arch", nargs="+", default=["deit_tiny_patch16_224"], help="timm's names")
+    parser.add_argument("--weights", type=Path, help="safetensors of the one --arch instead of random weights")
+    parser.add_argument("--photos", type=Path, help="folder of photos to judge the answers on")
+    parser.add_argument("--clusters", type=int, default=64)
+    parser.add_argument("--threads", type=int, nargs="+", default=[2])
+    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--runs", type=int, default=5, help="pictures per engine and turn (%(default)s)")
+    parser.add_argument("--engine", nargs="+", metavar="NAME", choices=ENGINES, default=list(ENGINES),
+                        help="of: " + ", ".join(ENGINES))
+    parser.add_argument("-o", "--out", type=Path, default=Path("peers"))
+    args = parser.parse_args()
+    if args.weights and len(args.arch) != 1:
+        parser.error("--weights belong to one --arch")
+    if args.photos and not args.weights:
+        parser.error("--photos judge real weights: give --weights")
+    return args
+
+
+def main() -> None:
+    """Compare every architecture with every number of threads."""
+    args = parse()
+    os.environ["LUTRA_LIBRARY"] = str((args.build / "liblutra.so").resolve())
+    cpus = sorted(os.sched_getaffinity(0))
+    tables = []
+    for arch in args.arch:
+        folder = HERE.parents[1] / "build" / "peers" / "models" / f"{'real' if args.weights else 'random'}-{arch}"
+        folder.mkdir(parents=True, exist_ok=True)
+        model = models.make(arch, folder, args.build / "tools" / "lutra", args.clusters, args.weights)
+        judged = None
+        if args.photos:
+            judged, model.calibration = photos.split(args.photos, model.facts["crop_pct"], folder)
+        for threads in args.threads:
+            print(f"{arch}, {threads} thread{'s' if threads > 1 else ''}", file=sys.stderr)
+            tables.append(compare(model, args.engine, cpus[:threads], args, judged))
+    report.write(args.out, {"machine": report.machine(), "versions": versions(args.engine), "clusters": args.clusters,
+                            "turns": args.turns, "runs": args.runs,
+                            "weights": "real" if args.weights else "random", "tables": tables})
+
+
+if __name__ == "__main__":
+    main()
