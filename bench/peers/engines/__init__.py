@@ -56,4 +56,8 @@ ENGINES = {
     "ncnn bf16": Entry("ncnn", "Ncnn", "bf16", "ncnn"),
     "MNN f32": Entry("mnn", "Mnn", "f32", "MNN"),
     "MNN int8, dynamic": Entry("mnn", "Mnn", "int8", "MNN"),
+    "LiteRT f32": Entry("litert", "LiteRt", "f32", "ai-edge-litert"),
+    "LiteRT int8, dynamic": Entry("litert", "LiteRt", "int8", "ai-edge-litert"),
+    "ExecuTorch f32": Entry("executorch", "ExecuTorch", "f32", "executorch"),
+    "ExecuTorch int8, dynamic": Entry("executorch", "ExecuTorch", "int8", "executorch"),
 }
