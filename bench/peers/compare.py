@@ -8,8 +8,8 @@ timed; they take turns, a few pictures each, so that a clock that drifts meets a
 weights are random (`lutra random`), the same for all.  Writes OUT.json, OUT.md and OUT.svg.
 
 With --weights and --photos (a folder), also: how far each engine's answers lie from
-PyTorch's in f32 on those photos, as KL divergence in nats and agreement; static quantisation is calibrated on
-every fifth photo.
+PyTorch's in f32 on those photos, as KL divergence in nats and agreement.  Every fifth photo is not judged on but
+calibrates: Lutra's clusters and static quantisation.
 """
 from __future__ import annotations
 
@@ -159,10 +159,8 @@ def main() -> None:
     for arch in args.arch:
         folder = HERE.parents[1] / "build" / "peers" / "models" / f"{'real' if args.weights else 'random'}-{arch}"
         folder.mkdir(parents=True, exist_ok=True)
-        model = models.make(arch, folder, args.build / "tools" / "lutra", args.clusters, args.weights)
-        judged = None
-        if args.photos:
-            judged, model.calibration = photos.split(args.photos, model.facts["crop_pct"], folder)
+        judged, calibration = photos.split(args.photos, arch, folder) if args.photos else (None, None)
+        model = models.make(arch, folder, args.build / "tools" / "lutra", args.clusters, args.weights, calibration)
         for threads in args.threads:
             print(f"{arch}, {threads} thread{'s' if threads > 1 else ''}", file=sys.stderr)
             tables.append(compare(model, args.engine, cpus[:threads], args, judged))

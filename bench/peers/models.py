@@ -28,7 +28,7 @@ class Model:
     arch: str        # timm's name
     folder: Path
     dense: Path      # safetensors, timm's names
-    calibration: Path | None = None  # pixels [N][224][224][3] uint8 as .npy: what static quantisation looks at
+    calibration: Path | None = None  # folder of photos and their pixels.npy [N][224][224][3] uint8
 
     @property
     def clustered(self) -> Path:
@@ -40,7 +40,7 @@ class Model:
 
     @cached_property
     def facts(self) -> dict:
-        """{classes, mean, std, crop_pct}, as timm's configuration says."""
+        """{classes, mean, std}, as timm's configuration says."""
         return json.loads((self.folder / "facts.json").read_text())
 
     def made(self, name: str) -> Path:
@@ -64,7 +64,7 @@ class Model:
     def samples(self) -> np.ndarray:
         """What static quantisation looks at, normalised: the calibration pictures, else 16 of noise."""
         if self.calibration:
-            return self.normalised(np.load(self.calibration))
+            return self.normalised(np.load(self.calibration / "pixels.npy"))
         return self.normalised(random_pixels(16))
 
 
@@ -79,24 +79,24 @@ def export(model: Model) -> None:
 
     net = model.torch()
     config = net.pretrained_cfg
-    facts = {"classes": net.num_classes, "mean": config["mean"], "std": config["std"],
-             "crop_pct": config["crop_pct"]}
+    facts = {"classes": net.num_classes, "mean": config["mean"], "std": config["std"]}
     (model.folder / "facts.json").write_text(json.dumps(facts))
     torch.onnx.export(net, (torch.zeros(1, 3, SIZE, SIZE),), str(model.onnx), input_names=["x"],
                       output_names=["y"], opset_version=17, dynamo=False)
 
 
-def make(arch: str, folder: Path, lutra: Path, clusters: int, weights: Path | None = None) -> Model:
+def make(arch: str, folder: Path, lutra: Path, clusters: int, weights: Path | None = None,
+         calibration: Path | None = None) -> Model:
     """The common forms, those that are missing; engines add their own when they prepare."""
     folder.mkdir(parents=True, exist_ok=True)
     dense = weights or folder / f"{arch}.safetensors"
-    model = Model(arch, folder, dense)
+    model = Model(arch, folder, dense, calibration)
     quiet = {"check": True, "stdout": subprocess.DEVNULL}
     if not dense.exists():
         subprocess.run([lutra, "random", "--arch", arch, "-o", dense], **quiet)
     if not model.clustered.exists():
         subprocess.run([lutra, "cluster", dense, "--arch", arch, "--clusters", str(clusters),
-                        "-o", model.clustered], **quiet)
+                        "-o", model.clustered, *(["--calibrate", calibration] if calibration else [])], **quiet)
     if not model.onnx.exists():
         export(model)
     return model

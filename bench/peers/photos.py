@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from models import SIZE
+from models import SIZE, import_timm
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -22,17 +22,25 @@ def pixels(path: Path, crop_pct: float) -> np.ndarray:
     return np.asarray(image.crop((left, top, left + SIZE, top + SIZE)))
 
 
-def read(folder: Path, crop_pct: float) -> np.ndarray:
-    """Every picture of the folder in the order of names: [N][SIZE][SIZE][3] uint8."""
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise SystemExit(f"{folder}: no pictures")
+def read(paths: list[Path], crop_pct: float) -> np.ndarray:
+    """[N][SIZE][SIZE][3] uint8."""
     return np.stack([pixels(path, crop_pct) for path in paths])
 
 
-def split(folder: Path, crop_pct: float, made: Path) -> tuple[np.ndarray, Path]:
-    """(the photos to judge on, where those for calibration were written): every fifth calibrates."""
-    every = read(folder, crop_pct)
-    calibration = made / "calibration.npy"
-    np.save(calibration, every[::5])
-    return np.delete(every, np.s_[::5], axis=0), calibration
+def split(folder: Path, arch: str, made: Path) -> tuple[np.ndarray, Path]:
+    """(the photos to judge on, a folder of links to those that calibrate): every fifth in the order of names.
+
+    The pixels of those that calibrate lie in the folder too, as pixels.npy.
+    """
+    paths = sorted(p.resolve() for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    if len(paths) < 10:
+        raise SystemExit(f"{folder}: {len(paths)} pictures are too few to calibrate on some and judge on others")
+    crop_pct = import_timm().get_pretrained_cfg(arch).crop_pct
+    calibration = made / "calibration"
+    calibration.mkdir(parents=True, exist_ok=True)
+    for path in paths[::5]:
+        link = calibration / path.name
+        if not link.is_symlink():
+            link.symlink_to(path)
+    np.save(calibration / "pixels.npy", read(paths[::5], crop_pct))
+    return read([path for n, path in enumerate(paths) if n % 5], crop_pct), calibration
