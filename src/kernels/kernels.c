@@ -22,6 +22,7 @@ static const lutra_kernels levels[] = {
 #define IN_avx512vnni SKIP
 #define IN_neon SKIP
 #define IN_neondot SKIP
+#define IN_i8mm SKIP
     {
 #include "kernels/level_table.inc"
     },
@@ -52,6 +53,11 @@ static const lutra_kernels levels[] = {
     {
 #include "kernels/level_table.inc"
     },
+#undef IN_i8mm
+#define IN_i8mm TAKE
+    {
+#include "kernels/level_table.inc"
+    },
 #endif
 };
 #define N_LEVELS (sizeof levels / sizeof *levels)
@@ -65,7 +71,7 @@ bool lutra_kernels_supported(const lutra_kernels *kernels)
 {
     const lutra_cpu *cpu = lutra_cpu_get();
     (void)cpu; /* where the reference is all there is */
-#define LUTRA_LEVEL(level, supported, rows, panels, ordered)                                                 \
+#define LUTRA_LEVEL(level, supported, rows, panels, form)                                                    \
     if (strcmp(kernels->name, #level) == 0)                                                                  \
         return supported;
 #include "kernels/kernels.inc"

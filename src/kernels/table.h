@@ -18,6 +18,7 @@
 /* The tile of multiply_i8 on every level: 28 sums, two vectors of weights and the activations fill 31 of
  * AVX-512's 32 registers; lesser levels go through it in parts. */
 #define LUTRA_TILE_ROWS_I8 14
+#define LUTRA_TILE_ROWS_PAIRED_I8 12 /* of multiply_pairs_i8: twice three pairs */
 #define LUTRA_TILE_PANELS_I8 2
 
 /* What becomes of a tile's columns. Padded to whole panels, so that kernels need no mask to read it. */
@@ -32,10 +33,17 @@ typedef struct lutra_softmax {
     float max, sum, correction;
 } lutra_softmax;
 
+/* How a level's 8-bit products want their operands. */
+typedef enum lutra_form_i8 {
+    LUTRA_PLAIN_I8,   /* for multiply_i8, as quantise_row_i8 and unpack_panel_i8 leave them */
+    LUTRA_ORDERED_I8, /* for multiply_i8, panels with an order (order_i8.h) */
+    LUTRA_PAIRED_I8   /* for multiply_pairs_i8 (pair_i8.h) */
+} lutra_form_i8;
+
 struct lutra_kernels {
     const char *name;
     size_t tile_rows, tile_panels;
-    bool ordered; /* multiply_i8 wants panels with an order (order_i8.h) */
+    lutra_form_i8 form_i8;
 #define LUTRA_KERNEL(name, parameters) void(*name) parameters;
 #include "kernels/kernels.inc"
 };

@@ -93,6 +93,53 @@ bool lutra_peak_of(const char *level, lutra_mode mode, lutra_peak *peak)
         return false;
     return true;
 }
+#elif defined(__aarch64__)
+/* 24 chains hide a latency of 4 at four per cycle. The instructions of bytes are given as numbers, so that
+ * the assembler need not know the extension. */
+#define CHAIN_COUNT 24
+#define CLOBBERS                                                                                             \
+    "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",    \
+        "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v30", "v31", "cc"
+#define RUN(name, instruction)                                                                               \
+    static void name(void *unused)                                                                           \
+    {                                                                                                        \
+        long n = ROUNDS;                                                                                     \
+        (void)unused;                                                                                        \
+        __asm__ volatile("movi v30.16b, #0\n\t movi v31.16b, #0\n\t"                                         \
+                         "1:\n\t"                                                                            \
+                         ".irp r, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, "    \
+                         "20, 21, 22, 23\n\t" instruction "\n\t.endr\n\t"                                    \
+                         "subs %0, %0, #1\n\t b.ne 1b"                                                       \
+                         : "+r"(n)                                                                           \
+                         :                                                                                   \
+                         : CLOBBERS);                                                                        \
+    }
+RUN(run_fmla, "fmla v\\r\\().4s, v31.4s, v31.4s")
+RUN(run_smull, "smull v31.8h, v30.8b, v30.8b\n\t smlal v31.8h, v30.8b, v30.8b\n\t sadalp v\\r\\().4s, v31.8h")
+RUN(run_sdot, ".inst 0x4e9f97e0 + \\r")   /* sdot v\r.4s, v31.16b, v31.16b */
+RUN(run_usmmla, ".inst 0x4e9fafe0 + \\r") /* usmmla v\r.4s, v31.16b, v31.16b */
+
+static lutra_peak loop(void (*run)(void *), size_t macs_per_instruction)
+{
+    return (lutra_peak){.run = run, .macs = (double)(macs_per_instruction * CHAIN_COUNT * ROUNDS)};
+}
+
+bool lutra_peak_of(const char *level, lutra_mode mode, lutra_peak *peak)
+{
+    const bool dot = strcmp(level, "neondot") == 0, i8mm = strcmp(level, "i8mm") == 0;
+    const bool neon = dot || i8mm || strcmp(level, "neon") == 0;
+    if (mode == LUTRA_MODE_F32 && neon)
+        *peak = loop(run_fmla, 4);
+    else if (mode == LUTRA_MODE_INT8 && i8mm)
+        *peak = loop(run_usmmla, 32);
+    else if (mode == LUTRA_MODE_INT8 && dot)
+        *peak = loop(run_sdot, 16);
+    else if (mode == LUTRA_MODE_INT8 && neon)
+        *peak = loop(run_smull, 16);
+    else
+        return false;
+    return true;
+}
 #else
 bool lutra_peak_of(const char *level, lutra_mode mode, lutra_peak *peak)
 {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "kernels/gemm/pair_i8.h"
 #include "operands.h"
 
 #define PANEL ((size_t)LUTRA_PANEL)
@@ -169,7 +170,7 @@ void make_panel_i8(harness *h, size_t k, int kind, lutra_panel_i8 *panel)
             panel->sums[output] += i < k ? w : 0;
         }
     panel->order = NULL;
-    if (h->kernels->ordered) {
+    if (h->kernels->form_i8 == LUTRA_ORDERED_I8) {
         uint16_t *order = guarded(h, lutra_order_numbers_i8(n_tiles) * sizeof *order, 2);
         h->kernels->order_panel_i8(n_tiles, panel->tiles, order);
         panel->order = order;
@@ -220,6 +221,82 @@ void test_multiply_i8(harness *h)
             /* The most inputs that may be: sums come within a factor of two of int32's end. */
             if (m == 1 || m == LUTRA_TILE_ROWS_I8)
                 check_multiply(h, m, LUTRA_MAX_INPUTS, n_panels, LARGEST);
+        }
+}
+
+/* ---- pairs ------------------------------------------------------------------------------------- */
+
+void test_pair_panel_i8(harness *h)
+{
+    for (size_t n_tiles = 1; n_tiles <= 17; n_tiles++)
+        for (int in_place = 0; in_place < 2; in_place++) {
+            const size_t bytes = n_tiles * LUTRA_TILE_LANES,
+                         paired = lutra_round_up(n_tiles, 2) * LUTRA_TILE_LANES;
+            begin_case(h, "%zu tiles%s", n_tiles, in_place ? ", in place" : "");
+            int8_t *tiles = guarded(h, in_place ? paired : bytes, 64), *copy = guarded(h, bytes, 64);
+            int8_t *pairs = in_place ? tiles : guarded(h, paired, 64);
+            memcpy(copy, tiles, bytes);
+            h->kernels->pair_panel_i8(n_tiles, tiles, pairs);
+            for (size_t k = 0; k < lutra_round_up(n_tiles, 2) * LUTRA_TILE_INPUTS; k++)
+                for (size_t output = 0; output < PANEL; output++)
+                    check_near(h, pairs[lutra_pair_byte_i8(k, output)],
+                               k < n_tiles * LUTRA_TILE_INPUTS ? copy[lutra_tile_byte_i8(k, output)] : 0, 0,
+                               k, output);
+            end_case(h);
+        }
+}
+
+/* A panel in pairs beside `plain`, readable up to a multiple of 32 inputs, anything beyond k. */
+static void pair_panel(harness *h, size_t k, const lutra_panel_i8 *plain, lutra_panel_i8 *paired)
+{
+    *paired = *plain;
+    paired->tiles = guarded(h, lutra_round_up(k, 32) * PANEL, 64);
+    for (size_t i = 0; i < k; i++)
+        for (size_t output = 0; output < PANEL; output++)
+            paired->tiles[lutra_pair_byte_i8(i, output)] = plain->tiles[lutra_tile_byte_i8(i, output)];
+}
+
+static void check_multiply_pairs(harness *h, size_t m, size_t k, size_t n_panels, extremes kind)
+{
+    lutra_panel_i8 panels[LUTRA_TILE_PANELS_I8], plain[LUTRA_TILE_PANELS_I8];
+    lutra_row_i8 rows[LUTRA_TILE_ROWS_PAIRED_I8];
+    uint8_t *a[LUTRA_TILE_ROWS_PAIRED_I8 + 1];
+    const size_t lda = padded(k) + 64 * random_below(h, 3), ldc = n_panels * PANEL + random_below(h, 4);
+    begin_case(h, "m %zu, k %zu, %zu panels, kind %d", m, k, n_panels, (int)kind);
+    uint8_t *pairs = guarded(h, ((m + 1) / 2 * 2 - 1) * lda + padded(k), 64);
+    float *c = guarded_floats(h, (m - 1) * ldc + n_panels * PANEL, ORDINARY);
+    for (size_t i = 0; i < (m + 1) / 2 * 2; i++) {
+        a[i] = guarded(h, padded(k), 64);
+        for (size_t l = 0; l < padded(k); l++)
+            a[i][l] = l < k ? random_activation(h, kind) : 0;
+        if (i % 2)
+            lutra_pair_rows_i8(padded(k), a[i - 1], a[i], pairs + (i - 1) * lda);
+    }
+    for (size_t i = 0; i < m; i++)
+        rows[i] = (lutra_row_i8){random_float(h, 0.0f, 1.0f), (int32_t)random_below(h, 256)};
+    for (size_t p = 0; p < n_panels; p++) {
+        make_panel_i8(h, k, (int)kind, &plain[p]);
+        pair_panel(h, k, &plain[p], &panels[p]);
+    }
+    h->kernels->multiply_pairs_i8(m, k, pairs, lda, rows, n_panels, panels, c, ldc);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n_panels * PANEL; j++)
+            check_near(h, (double)c[i * ldc + j],
+                       (double)exact_product(&plain[j / PANEL], j % PANEL, k, a[i], &rows[i]), 0, i, j);
+    end_case(h);
+}
+
+void test_multiply_pairs_i8(harness *h)
+{
+    static const size_t ks[] = {1, 7, 8, 31, 64, 65, 197};
+    for (size_t m = 1; m <= LUTRA_TILE_ROWS_PAIRED_I8; m++)
+        for (size_t n_panels = 1; n_panels <= LUTRA_TILE_PANELS_I8; n_panels++) {
+            for (size_t i = 0; i < sizeof ks / sizeof *ks; i++) {
+                check_multiply_pairs(h, m, ks[i], n_panels, ANY_WEIGHTS);
+                check_multiply_pairs(h, m, ks[i], n_panels, LARGEST);
+            }
+            if (m == 1 || m == LUTRA_TILE_ROWS_PAIRED_I8)
+                check_multiply_pairs(h, m, LUTRA_MAX_INPUTS, n_panels, LARGEST);
         }
 }
 
@@ -400,6 +477,51 @@ void bench_multiply_i8(harness *h)
         for (size_t p = 0; p < LUTRA_TILE_PANELS_I8; p++)
             make_panel_i8(h, bench.k, SMALL_WEIGHTS, &bench.panels[p]);
         const double gmacs = (double)(bench.m * n * bench.k) / time_call(call_multiply, NULL, 1) * 1e-9;
+        printf("  %zu x %zu, k %zu: %.1f GMAC/s", bench.m, n, bench.k, gmacs);
+        if (h->peak_i8_gmacs > 0)
+            printf(", %.0f %% of the peak", 100.0 * gmacs / h->peak_i8_gmacs);
+        printf("\n");
+        end_case(h);
+    }
+}
+
+static void call_pair(void *argument)
+{
+    (void)argument;
+    bench.h->kernels->pair_panel_i8(BENCH_K / LUTRA_TILE_INPUTS, bench.panels[0].tiles,
+                                    bench.panels[1].tiles);
+}
+
+void bench_pair_panel_i8(harness *h)
+{
+    begin_case(h, "benchmark");
+    bench = (struct i8_bench){.h = h};
+    make_panel_i8(h, BENCH_K, SMALL_WEIGHTS, &bench.panels[0]);
+    make_panel_i8(h, BENCH_K, SMALL_WEIGHTS, &bench.panels[1]);
+    printf("  %.2f G weights/s\n", BENCH_K * (double)PANEL / time_call(call_pair, NULL, 1) * 1e-9);
+    end_case(h);
+}
+
+static void call_multiply_pairs(void *argument)
+{
+    (void)argument;
+    bench.h->kernels->multiply_pairs_i8(bench.m, bench.k, bench.a, padded(bench.k) + 64, bench.rows,
+                                        LUTRA_TILE_PANELS_I8, bench.panels, bench.c,
+                                        LUTRA_TILE_PANELS_I8 * PANEL);
+}
+
+void bench_multiply_pairs_i8(harness *h)
+{
+    static const size_t ks[] = {64, 192, 768, 3072};
+    const size_t n = LUTRA_TILE_PANELS_I8 * PANEL;
+    for (size_t i = 0; i < 8; i++) {
+        begin_case(h, "benchmark");
+        bench = (struct i8_bench){.h = h, .k = ks[i / 2], .m = i % 2 ? 1 : LUTRA_TILE_ROWS_PAIRED_I8};
+        bench.a = guarded(h, lutra_round_up(bench.m, 2) * (padded(bench.k) + 64), 64);
+        bench.c = guarded(h, bench.m * n * sizeof(float), 64);
+        for (size_t p = 0; p < LUTRA_TILE_PANELS_I8; p++)
+            make_panel_i8(h, bench.k, SMALL_WEIGHTS, &bench.panels[p]);
+        const double gmacs = (double)(bench.m * n * bench.k) / time_call(call_multiply_pairs, NULL, 1) * 1e-9;
         printf("  %zu x %zu, k %zu: %.1f GMAC/s", bench.m, n, bench.k, gmacs);
         if (h->peak_i8_gmacs > 0)
             printf(", %.0f %% of the peak", 100.0 * gmacs / h->peak_i8_gmacs);

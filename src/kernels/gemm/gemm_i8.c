@@ -3,7 +3,7 @@
  * Two passes: the rows of activations are quantised once, then the product is cut into tasks as in gemm.c, a
  * group of panels times a part of the rows. Scratch:
  *
- *     | activations [m][row_bytes(k)] | rows [m] |
+ *     | activations [m, even][row_bytes(k)] | rows [m] |
  *     then for each thread | tiles [LUTRA_TILE_PANELS_I8][k_padded][16] | tile [LUTRA_TILE_ROWS_I8][columns]
  * |
  */
@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "base/size.h"
 #include "kernels/gemm/dense.h"
+#include "kernels/gemm/pair_i8.h"
 #include "kernels/table.h"
 
 /* k is padded to whole groups of packed tiles: at most 8 tiles of 4 inputs. */
@@ -29,12 +30,12 @@ struct job {
     const lutra_kernels *kernels;
     const lutra_gemm *gemm;
     const lutra_matrix_i8 *weights;
-    uint8_t *a;         /* [m][lda] */
+    uint8_t *a;         /* [m][lda], in pairs where the level wants them */
     lutra_row_i8 *rows; /* [m] */
     size_t lda;
     char *scratch; /* of the threads */
     size_t scratch_stride;
-    size_t n_chunks; /* of at most LUTRA_TILE_ROWS_I8 rows, as even as possible */
+    size_t n_chunks; /* of at most a tile's rows, as even as possible, or as whole pairs allow */
     size_t n_parts;  /* of chunks, for each group of panels */
 };
 
@@ -157,7 +158,7 @@ lutra_status lutra_matrix_i8_create(const lutra_kernels *kernels, const lutra_ma
     *result = (lutra_matrix_i8){.matrix = matrix};
     lutra_status status = matrix->dense ? quantise_dense(matrix, result, error)
                                         : bring_codebook(kernels, matrix, result, error);
-    if (status == LUTRA_OK && kernels->ordered)
+    if (status == LUTRA_OK && kernels->form_i8 == LUTRA_ORDERED_I8)
         status = order_panels(kernels, result, error);
     if (status)
         lutra_matrix_i8_free(result);
@@ -215,7 +216,7 @@ static size_t thread_bytes(size_t max_k)
 
 static size_t activation_bytes(size_t m, size_t k)
 {
-    return m * row_bytes(k) + lutra_round_up(m * sizeof(lutra_row_i8), LUTRA_ALIGNMENT);
+    return lutra_round_up(m, 2) * row_bytes(k) + lutra_round_up(m * sizeof(lutra_row_i8), LUTRA_ALIGNMENT);
 }
 
 bool lutra_gemm_i8_scratch(size_t max_m, size_t max_k, size_t n_threads, size_t *bytes)
@@ -223,7 +224,8 @@ bool lutra_gemm_i8_scratch(size_t max_m, size_t max_k, size_t n_threads, size_t 
     size_t activations;
     /* The other sums are small: k is at most LUTRA_MAX_INPUTS. */
     return lutra_size_multiply(max_m, row_bytes(max_k) + sizeof(lutra_row_i8), &activations) &&
-           lutra_size_add(activations, LUTRA_ALIGNMENT + n_threads * thread_bytes(max_k), bytes);
+           lutra_size_add(activations, row_bytes(max_k) + LUTRA_ALIGNMENT + n_threads * thread_bytes(max_k),
+                          bytes);
 }
 
 static void quantise_rows(void *argument, size_t task, size_t worker)
@@ -231,25 +233,41 @@ static void quantise_rows(void *argument, size_t task, size_t worker)
     const struct job *job = argument;
     const lutra_gemm *gemm = job->gemm;
     const size_t k = gemm->weights->k, end = smaller((task + 1) * ROWS_PER_TASK, gemm->m);
-    (void)worker;
-    for (size_t i = task * ROWS_PER_TASK; i < end; i++)
-        job->kernels->quantise_row_i8(k, lutra_round_up(k, 64), gemm->a + i * gemm->lda,
-                                      job->a + i * job->lda, &job->rows[i]);
+    const size_t padded = lutra_round_up(k, 64);
+    const bool paired = job->kernels->form_i8 == LUTRA_PAIRED_I8;
+    uint8_t *even = (uint8_t *)job->scratch + worker * job->scratch_stride; /* of a pair */
+    for (size_t i = task * ROWS_PER_TASK; i < end; i++) {
+        uint8_t *row = job->a + i * job->lda;
+        job->kernels->quantise_row_i8(k, padded, gemm->a + i * gemm->lda, paired && i % 2 == 0 ? even : row,
+                                      &job->rows[i]);
+        if (paired && i % 2 == 0 && i + 1 == gemm->m)
+            memset(row + job->lda, 0, padded); /* it has no partner */
+        if (paired && (i % 2 == 1 || i + 1 == gemm->m))
+            lutra_pair_rows_i8(padded, even, job->a + (i | 1) * job->lda,
+                               job->a + (i & ~(size_t)1) * job->lda);
+    }
 }
 
 static void bring_panel(const struct job *job, size_t index, int8_t *tiles, lutra_panel_i8 *panel)
 {
     const lutra_matrix *w = job->gemm->weights;
+    const size_t n_tiles = divide_up(w->k, LUTRA_TILE_INPUTS);
+    const bool paired = job->kernels->form_i8 == LUTRA_PAIRED_I8;
     if (w->dense) {
         *panel = job->weights->panels[index];
+        if (paired) {
+            job->kernels->pair_panel_i8(n_tiles, panel->tiles, tiles);
+            panel->tiles = tiles;
+        }
         return;
     }
     panel->tiles = tiles;
     if (job->weights->orders)
-        panel->order =
-            job->weights->orders + index * lutra_order_numbers_i8(divide_up(w->k, LUTRA_TILE_INPUTS));
+        panel->order = job->weights->orders + index * lutra_order_numbers_i8(n_tiles);
     job->kernels->unpack_panel_i8(&w->layout, w->indices + index * w->layout.block_bytes,
                                   job->weights->codebook, panel);
+    if (paired)
+        job->kernels->pair_panel_i8(n_tiles, tiles, tiles);
 }
 
 static void describe_columns(const struct job *job, size_t first, size_t n, lutra_columns *columns)
@@ -263,6 +281,14 @@ static void describe_columns(const struct job *job, size_t first, size_t n, lutr
     }
 }
 
+static size_t first_row(const struct job *job, size_t chunk)
+{
+    const size_t m = job->gemm->m;
+    return job->kernels->form_i8 == LUTRA_PAIRED_I8
+               ? smaller(2 * (divide_up(m, 2) * chunk / job->n_chunks), m)
+               : m * chunk / job->n_chunks;
+}
+
 static void multiply_group(void *argument, size_t task, size_t worker)
 {
     const struct job *job = argument;
@@ -273,6 +299,8 @@ static void multiply_group(void *argument, size_t task, size_t worker)
     const size_t first = group * GROUP_COLUMNS, n = smaller(GROUP_COLUMNS, w->n - first);
     const size_t n_panels = divide_up(n, LUTRA_PANEL);
     const size_t panel_bytes = lutra_round_up(w->k, MAX_GROUP_INPUTS) * LUTRA_PANEL;
+    lutra_multiply_i8_kernel *multiply =
+        kernels->form_i8 == LUTRA_PAIRED_I8 ? kernels->multiply_pairs_i8 : kernels->multiply_i8;
     char *scratch = job->scratch + worker * job->scratch_stride;
     float *tile = (float *)(void *)(scratch + LUTRA_TILE_PANELS_I8 * panel_bytes);
     lutra_panel_i8 panels[LUTRA_TILE_PANELS_I8];
@@ -284,10 +312,9 @@ static void multiply_group(void *argument, size_t task, size_t worker)
 
     const size_t end = job->n_chunks * (part + 1) / job->n_parts;
     for (size_t chunk = job->n_chunks * part / job->n_parts; chunk < end; chunk++) {
-        const size_t row = gemm->m * chunk / job->n_chunks;
-        const size_t m = gemm->m * (chunk + 1) / job->n_chunks - row;
-        kernels->multiply_i8(m, w->k, job->a + row * job->lda, job->lda, job->rows + row, n_panels, panels,
-                             tile, GROUP_COLUMNS);
+        const size_t row = first_row(job, chunk), m = first_row(job, chunk + 1) - row;
+        multiply(m, w->k, job->a + row * job->lda, job->lda, job->rows + row, n_panels, panels, tile,
+                 GROUP_COLUMNS);
         kernels->finish_f32(&columns, m, n, tile, GROUP_COLUMNS, gemm->c + row * gemm->ldc + first, gemm->ldc,
                             gemm->residual ? gemm->residual + row * gemm->ldr + first : NULL, gemm->ldr);
     }
@@ -298,16 +325,18 @@ void lutra_gemm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const 
 {
     const size_t n_threads = lutra_thread_pool_size(pool);
     const size_t k = gemm->weights->k, n_groups = divide_up(gemm->weights->n, GROUP_COLUMNS);
-    struct job job = {.kernels = kernels,
-                      .gemm = gemm,
-                      .weights = weights,
-                      .a = scratch,
-                      .rows = (lutra_row_i8 *)(void *)((char *)scratch + gemm->m * row_bytes(k)),
-                      .lda = row_bytes(k),
-                      .scratch = (char *)scratch + activation_bytes(gemm->m, k),
-                      .scratch_stride = thread_bytes(k),
-                      .n_chunks = divide_up(gemm->m, LUTRA_TILE_ROWS_I8),
-                      .n_parts = 1};
+    struct job job = {
+        .kernels = kernels,
+        .gemm = gemm,
+        .weights = weights,
+        .a = scratch,
+        .rows = (lutra_row_i8 *)(void *)((char *)scratch + lutra_round_up(gemm->m, 2) * row_bytes(k)),
+        .lda = row_bytes(k),
+        .scratch = (char *)scratch + activation_bytes(gemm->m, k),
+        .scratch_stride = thread_bytes(k),
+        .n_chunks = divide_up(gemm->m, kernels->form_i8 == LUTRA_PAIRED_I8 ? LUTRA_TILE_ROWS_PAIRED_I8
+                                                                           : LUTRA_TILE_ROWS_I8),
+        .n_parts = 1};
     if (gemm->m == 0 || n_groups == 0)
         return;
     if (n_threads > 1)
