@@ -5,6 +5,7 @@
 #define LUTRA_KERNELS_TABLE_H
 
 #include "kernels/attention/attention.h"
+#include "kernels/gemm/few_rows.h"
 #include "kernels/gemm/gemm_i8.h"
 #include "kernels/gemm/order_i8.h"
 #include "kernels/gemm/row_i8.h"

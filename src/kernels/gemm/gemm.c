@@ -113,7 +113,7 @@ void lutra_gemm_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, const
                       .scratch_stride = scratch_floats(gemm->weights->k),
                       .n_chunks = divide_up(gemm->m, kernels->tile_rows),
                       .n_parts = 1};
-    if (gemm->m == 0 || n_groups == 0)
+    if (gemm->m == 0 || n_groups == 0 || lutra_few_rows_f32(kernels, pool, gemm))
         return;
     if (n_threads > 1)
         job.n_parts = smaller(divide_up(n_threads * TASKS_PER_THREAD, n_groups), job.n_chunks);

@@ -342,5 +342,6 @@ void lutra_gemm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const 
     if (n_threads > 1)
         job.n_parts = smaller(divide_up(n_threads * TASKS_PER_THREAD, n_groups), job.n_chunks);
     lutra_thread_pool_run(pool, divide_up(gemm->m, ROWS_PER_TASK), quantise_rows, &job);
-    lutra_thread_pool_run(pool, n_groups * job.n_parts, multiply_group, &job);
+    if (!lutra_few_rows_i8(kernels, pool, gemm, weights, job.a, job.lda, job.rows))
+        lutra_thread_pool_run(pool, n_groups * job.n_parts, multiply_group, &job);
 }

@@ -7,21 +7,8 @@
 #include <string.h>
 
 #include "kernels/gemm/index_vectors_avx512.h"
+#include "kernels/gemm/look_up_vbmi.h"
 #include "kernels/table.h"
-
-#define MAX_TABLE_VECTORS 4
-
-/* Codebook entries of 2^bits, for the index in the low bits of each byte; higher bits may be anything. */
-LUTRA_INLINE __m512i look_up(const unsigned bits, const __m512i *table, __m512i index)
-{
-    if (bits <= 6)
-        return _mm512_permutexvar_epi8(index, table[0]);
-    const __m512i low = _mm512_permutex2var_epi8(table[0], index, table[1]);
-    if (bits == 7)
-        return low;
-    const __m512i high = _mm512_permutex2var_epi8(table[2], index, table[3]);
-    return _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), low, high);
-}
 
 /* Ones for the inputs in 0..n-1 of a tile, any n. */
 static __m512i ones_of(size_t n)
@@ -34,13 +21,13 @@ LUTRA_INLINE void unpack(const unsigned bits, const unsigned n_tiles, const unsi
                          lutra_panel_i8 *panel)
 {
     const size_t group_inputs = (size_t)LUTRA_TILE_INPUTS * n_tiles;
-    __m512i table[MAX_TABLE_VECTORS], sum[8];
+    __m512i table[LUTRA_MAX_VBMI_TABLES], sum[8];
     int8_t entries[256];
     int8_t *tile = panel->tiles;
     for (unsigned i = 0; i < 256; i++)
         entries[i] = codebook[i & ((1u << bits) - 1)];
     LUTRA_UNROLL
-    for (unsigned i = 0; i < MAX_TABLE_VECTORS; i++)
+    for (unsigned i = 0; i < LUTRA_MAX_VBMI_TABLES; i++)
         table[i] = _mm512_loadu_si512(entries + (size_t)64 * i);
     LUTRA_UNROLL
     for (unsigned t = 0; t < n_tiles; t++)
@@ -53,7 +40,8 @@ LUTRA_INLINE void unpack(const unsigned bits, const unsigned n_tiles, const unsi
             vectors[v] = _mm512_loadu_si512(block);
         LUTRA_UNROLL
         for (unsigned t = 0; t < n_tiles; t++, tile += LUTRA_TILE_LANES) {
-            const __m512i w = look_up(bits, table, lutra_indices_of_tile(bits, n_vectors, vectors, t));
+            const __m512i w =
+                lutra_look_up_vbmi(bits, table, lutra_indices_of_tile(bits, n_vectors, vectors, t));
             const size_t first = k + (size_t)LUTRA_TILE_INPUTS * t;
             const __m512i ones = whole               ? _mm512_set1_epi8(1)
                                  : first < layout->k ? ones_of(layout->k - first)
