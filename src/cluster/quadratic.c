@@ -13,7 +13,7 @@
 /* What hangs together by chance in few inputs is not to be relied on: covariances lose this part of (inputs
  * of the matrix / inputs seen), up to MAX_SHRINKAGE. It matters where only a picture's pooled token is
  * multiplied. */
-#define SHRINKAGE 0.3
+#define SHRINKAGE 1.0
 #define MAX_SHRINKAGE 0.9
 
 /* E[x_i x_j], or their covariance. */
