@@ -184,7 +184,7 @@ static size_t large_bytes(void)
 /* Indices are any bytes, so one piece of memory serves all widths. */
 static void bench_widths(const uint8_t *memory, size_t size)
 {
-    static const unsigned widths[] = {4, 6, 8};
+    static const unsigned widths[] = {4, 6};
     bench.memory = memory;
     bench.bytes = size;
     const double dram = gigabytes_per_second(call_read);

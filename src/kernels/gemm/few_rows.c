@@ -64,6 +64,12 @@ static void multiply_task(void *argument, size_t task, size_t worker)
     finish(job, first, smaller(TASK_COLUMNS, gemm->weights->n - first), tile);
 }
 
+/* The widths that the levels decode in registers; others go by way of panels. */
+static bool is_tuned(const lutra_matrix *w)
+{
+    return !w->dense && (w->layout.bits == 4 || w->layout.bits == 6);
+}
+
 static void run(lutra_thread_pool *pool, const struct job *job)
 {
     const size_t n_blocks = job->gemm->weights->layout.n_blocks;
@@ -76,7 +82,7 @@ bool lutra_few_rows_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, c
     const lutra_matrix *w = gemm->weights;
     const lutra_kernels *reference = lutra_kernels_level(0);
     struct job job = {.kernels = kernels, .gemm = gemm, .codebook_scale = 1};
-    if (w->dense || gemm->m > LUTRA_FEW_ROWS || !w->codebook_is_i8 ||
+    if (!is_tuned(w) || gemm->m > LUTRA_FEW_ROWS || !w->codebook_is_i8 ||
         (kernels != reference && kernels->multiply_few_rows_f32 == reference->multiply_few_rows_f32))
         return false;
     for (size_t i = 0; i < 256; i++)
@@ -96,7 +102,7 @@ bool lutra_few_rows_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, co
                       .a_i8 = a,
                       .lda_i8 = lda,
                       .rows = rows};
-    if (w->dense || gemm->m > LUTRA_FEW_ROWS ||
+    if (!is_tuned(w) || gemm->m > LUTRA_FEW_ROWS ||
         (kernels != reference && kernels->multiply_few_rows_i8 == reference->multiply_few_rows_i8))
         return false;
     for (size_t i = 0; i < 256; i++)

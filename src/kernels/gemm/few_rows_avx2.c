@@ -24,15 +24,9 @@
         else                                                                                                 \
             function(bits, n_tiles, n_vectors, LUTRA_FEW_ROWS, __VA_ARGS__);                                 \
         return;
-#define ALL_BITS(function, ...)                                                                              \
-    BITS(function, 1, 8, 1, __VA_ARGS__)                                                                     \
-    BITS(function, 2, 4, 1, __VA_ARGS__)                                                                     \
-    BITS(function, 3, 8, 3, __VA_ARGS__)                                                                     \
+#define TUNED_BITS(function, ...)                                                                            \
     BITS(function, 4, 2, 1, __VA_ARGS__)                                                                     \
-    BITS(function, 5, 8, 5, __VA_ARGS__)                                                                     \
-    BITS(function, 6, 4, 3, __VA_ARGS__)                                                                     \
-    BITS(function, 7, 8, 7, __VA_ARGS__)                                                                     \
-    BITS(function, 8, 1, 1, __VA_ARGS__)
+    BITS(function, 6, 4, 3, __VA_ARGS__)
 
 /* What comes `ahead` bytes later: the hardware's own prefetching ends with each page. */
 LUTRA_INLINE void prefetch_group(const unsigned n_vectors, const uint8_t *block, size_t ahead)
@@ -158,22 +152,10 @@ LUTRA_INLINE void multiply_rows_f32(const unsigned bits, const unsigned n_tiles,
 
 static void make_tables(unsigned bits, const int8_t *codebook, __m256i *table)
 {
-    switch (bits) {
-    case 5:
-        lutra_byte_tables(5, codebook, table);
-        return;
-    case 6:
-        lutra_byte_tables(6, codebook, table);
-        return;
-    case 7:
-        lutra_byte_tables(7, codebook, table);
-        return;
-    case 8:
-        lutra_byte_tables(8, codebook, table);
-        return;
-    default: /* the entries repeat */
+    if (bits == 4)
         lutra_byte_tables(4, codebook, table);
-    }
+    else
+        lutra_byte_tables(6, codebook, table);
 }
 
 static void multiply_any_blocks_f32(const lutra_index_layout *layout, const uint8_t *const *blocks,
@@ -181,7 +163,7 @@ static void multiply_any_blocks_f32(const lutra_index_layout *layout, const uint
                                     float (*c)[MAX_BLOCKS][LUTRA_PANEL])
 {
     switch (layout->bits) {
-        ALL_BITS(multiply_rows_f32, layout, blocks, table, rows, c)
+        TUNED_BITS(multiply_rows_f32, layout, blocks, table, rows, c)
     }
 }
 
@@ -189,6 +171,10 @@ void lutra_multiply_few_rows_f32_avx2(const lutra_index_layout *layout, size_t n
                                       const uint8_t *blocks, const int8_t *codebook, size_t m, const float *a,
                                       size_t lda, float *c, size_t ldc)
 {
+    if (layout->bits != 4 && layout->bits != 6) { /* each width takes 10 to 30 KB of code */
+        lutra_multiply_few_rows_f32_reference(layout, n_blocks, blocks, codebook, m, a, lda, c, ldc);
+        return;
+    }
     const float *rows[LUTRA_FEW_ROWS];
     __m256i table[LUTRA_MAX_BYTE_TABLES];
     make_tables(layout->bits, codebook, table);
@@ -293,7 +279,7 @@ static void multiply_any_block_i8(const lutra_index_layout *layout, const uint8_
                                   const lutra_row_i8 *rows, float (*c)[LUTRA_PANEL])
 {
     switch (layout->bits) {
-        ALL_BITS(multiply_block_i8, layout, block, table, a, rows, c)
+        TUNED_BITS(multiply_block_i8, layout, block, table, a, rows, c)
     }
 }
 
@@ -301,6 +287,10 @@ void lutra_multiply_few_rows_i8_avx2(const lutra_index_layout *layout, size_t n_
                                      const int8_t *codebook, size_t m, const uint8_t *a, size_t lda,
                                      const lutra_row_i8 *rows, float *c, size_t ldc)
 {
+    if (layout->bits != 4 && layout->bits != 6) { /* each width takes 10 to 30 KB of code */
+        lutra_multiply_few_rows_i8_reference(layout, n_blocks, blocks, codebook, m, a, lda, rows, c, ldc);
+        return;
+    }
     const uint8_t *at[LUTRA_FEW_ROWS];
     lutra_row_i8 row_of[LUTRA_FEW_ROWS];
     __m256i table[LUTRA_MAX_BYTE_TABLES];

@@ -22,15 +22,9 @@
         else                                                                                                 \
             function(bits, n_tiles, n_vectors, LUTRA_FEW_ROWS, __VA_ARGS__);                                 \
         return;
-#define ALL_BITS(function, ...)                                                                              \
-    BITS(function, 1, 8, 1, __VA_ARGS__)                                                                     \
-    BITS(function, 2, 4, 1, __VA_ARGS__)                                                                     \
-    BITS(function, 3, 8, 3, __VA_ARGS__)                                                                     \
+#define TUNED_BITS(function, ...)                                                                            \
     BITS(function, 4, 2, 1, __VA_ARGS__)                                                                     \
-    BITS(function, 5, 8, 5, __VA_ARGS__)                                                                     \
-    BITS(function, 6, 4, 3, __VA_ARGS__)                                                                     \
-    BITS(function, 7, 8, 7, __VA_ARGS__)                                                                     \
-    BITS(function, 8, 1, 1, __VA_ARGS__)
+    BITS(function, 6, 4, 3, __VA_ARGS__)
 
 LUTRA_INLINE void load_table(const int8_t *codebook, __m512i *table)
 {
@@ -137,7 +131,7 @@ static void multiply_any_pair_f32(const lutra_index_layout *layout, const uint8_
                                   float (*c)[PAIR][LUTRA_PANEL])
 {
     switch (layout->bits) {
-        ALL_BITS(multiply_pair_f32, layout, pair, codebook, rows, c)
+        TUNED_BITS(multiply_pair_f32, layout, pair, codebook, rows, c)
     }
 }
 
@@ -145,6 +139,10 @@ void lutra_multiply_few_rows_f32_avx512vnni(const lutra_index_layout *layout, si
                                             const uint8_t *blocks, const int8_t *codebook, size_t m,
                                             const float *a, size_t lda, float *c, size_t ldc)
 {
+    if (layout->bits != 4 && layout->bits != 6) { /* each width takes 10 to 30 KB of code */
+        lutra_multiply_few_rows_f32_reference(layout, n_blocks, blocks, codebook, m, a, lda, c, ldc);
+        return;
+    }
     const float *rows[LUTRA_FEW_ROWS];
     for (size_t row = 0; row < LUTRA_FEW_ROWS; row++) /* a row too many counts twice */
         rows[row] = a + (row < m ? row : m - 1) * lda;
@@ -245,7 +243,7 @@ static void multiply_any_block_i8(const lutra_index_layout *layout, const uint8_
                                   const lutra_row_i8 *rows, float (*c)[LUTRA_PANEL])
 {
     switch (layout->bits) {
-        ALL_BITS(multiply_block_i8, layout, block, codebook, a, rows, c)
+        TUNED_BITS(multiply_block_i8, layout, block, codebook, a, rows, c)
     }
 }
 
@@ -254,6 +252,10 @@ void lutra_multiply_few_rows_i8_avx512vnni(const lutra_index_layout *layout, siz
                                            const uint8_t *a, size_t lda, const lutra_row_i8 *rows, float *c,
                                            size_t ldc)
 {
+    if (layout->bits != 4 && layout->bits != 6) { /* each width takes 10 to 30 KB of code */
+        lutra_multiply_few_rows_i8_reference(layout, n_blocks, blocks, codebook, m, a, lda, rows, c, ldc);
+        return;
+    }
     const uint8_t *at[LUTRA_FEW_ROWS];
     lutra_row_i8 row_of[LUTRA_FEW_ROWS];
     for (size_t i = 0; i < LUTRA_FEW_ROWS; i++) { /* a row too many counts twice */
