@@ -278,6 +278,21 @@ def show(title, model, images, limit, work, examples):
     claims_table(entries, images)
 
 
+def sizes():
+    """DeiT in three sizes with random weights: speed and traffic do not depend on what the weights say."""
+    heading("DeiT in three sizes on this machine, random weights: dense f32 beside 64 clusters in int8")
+    rows = [["", "dense f32 ms", "64 clusters int8 ms", "times as fast", "weights read MiB"]]
+    for size in ("tiny", "small", "base"):
+        found = json.loads(lutra("bench", "--arch", f"deit_{size}_patch16_224", "--mode", "f32,int8", "--dense",
+                                 "--repeat", "6", "--json", "--quiet"))
+        dense = next(row for row in found if not row["clusters"] and row["mode"] == "f32")
+        small = next(row for row in found if row["clusters"] and row["mode"] == "int8")
+        ratio = next(ratio["median"] for ratio in small["over_dense"] if ratio["dense_mode"] == "f32")
+        rows.append([f"DeiT-{size.capitalize()}", f"{dense['median_ms']:.1f}", f"{small['median_ms']:.1f}",
+                     f"{1 / ratio:.2f}", f"{dense['weight_bytes'] / 2**20:.1f} -> {small['weight_bytes'] / 2**20:.1f}"])
+    print_table(rows)
+
+
 def main():
     if len(sys.argv) > 3:
         images = pathlib.Path(sys.argv[4]).resolve() if len(sys.argv) > 4 else None
@@ -300,6 +315,7 @@ def main():
     if not shown:
         sys.exit(f"demo: there is no model: neither {embedded}/model.safetensors nor {deit}.\n"
                  "Name one of your own: ./demo MODEL [IMAGES]")
+    sizes()
     heading("Next, with your own model")
     say("  ./demo MODEL [IMAGES]                              this table for it (README.md says where to get models)")
     say("  build/demo/tools/lutra cluster MODEL -o small.safetensors --clusters 64")
