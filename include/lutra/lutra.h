@@ -252,12 +252,12 @@ typedef struct lutra_cluster_options {
     lutra_codebook_type codebook; /* AUTO: I8 up to 128 clusters, F32 above and for scope model */
     bool exact;                   /* k-means over all sorted values instead of a fine histogram */
     size_t n_threads;
-    /* Unlabelled pictures [n_calibration_pictures][height][width][3], as lutra_image_read prepares them for the
-     * model: the outputs for these, rather than the weights, are then kept as they are. NULL: none. */
+    /* Unlabelled pictures [n_calibration_pictures][height][width][3], as lutra_image_read prepares them for
+     * the model: the outputs for these, rather than the weights, are then kept as they are. NULL: none. */
     const uint8_t *calibration_pixels;
     size_t n_calibration_pictures; /* up to 1024 */
-    lutra_model_options model; /* arch, labels: stored in the file */
-    lutra_progress progress;   /* may be NULL */
+    lutra_model_options model;     /* arch, labels: stored in the file */
+    lutra_progress progress;       /* may be NULL */
     void *progress_user;
 } lutra_cluster_options;
 

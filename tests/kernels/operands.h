@@ -11,8 +11,8 @@ typedef struct random_matrix {
 } random_matrix;
 
 /* `n` x `k` dense weights of `dtype`, at an odd address, or rather packed ones with `bits` > 0, whose
- * codebook is on the int8 grid or any floats, scaled per row or not. All memory is guarded. Weights are spread
- * evenly, or for benchmarks as in a `trained` matrix. */
+ * codebook is on the int8 grid or any floats, scaled per row or not. All memory is guarded. Weights are
+ * spread evenly, or for benchmarks as in a `trained` matrix. */
 typedef struct matrix_kind {
     lutra_dtype dtype;
     unsigned bits;
