@@ -22,7 +22,7 @@ class Info(c.Structure):
     _fields_ = [(name, kind) for kind, names in (
         (TEXT, "path arch arch_source family"),
         (SIZE, "n_classes n_features input_bytes dim depth n_heads mlp_dim patch_size n_tokens n_prefix_tokens"),
-        (COUNT, "n_parameters n_clustered file_bytes macs"), (SIZE, "n_copied_tensors"),
+        (COUNT, "n_parameters n_clustered file_bytes macs"), (SIZE, "n_clusters n_copied_tensors"),
         (Preprocessing, "preprocessing")) for name in names.split()]
 
 
