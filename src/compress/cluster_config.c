@@ -58,18 +58,25 @@ static lutra_status describe_source(lutra_job *job, const lutra_model *model, js
     return status;
 }
 
-static json_t *describe_matrix(const lutra_named_matrix *named, const lutra_cluster_options *options)
+bool lutra_codebook_is_i8(const lutra_cluster_options *options, size_t n_clusters)
+{
+    if (options->codebook != LUTRA_CODEBOOK_AUTO)
+        return options->codebook == LUTRA_CODEBOOK_I8;
+    return n_clusters <= 128 && options->scope != LUTRA_SCOPE_MODEL;
+}
+
+static json_t *describe_matrix(const lutra_named_matrix *named, size_t n_clusters, lutra_scope scope)
 {
     json_t *shape = json_array();
     for (size_t i = 0; i < named->rank; i++)
         json_array_append_new(shape, json_integer((json_int_t)named->shape[i]));
     return json_pack("{s:o, s:s, s:I, s:i, s:s}", "shape", shape, "dtype", lutra_dtype_name(named->dtype),
-                     "clusters", (json_int_t)options->n_clusters, "bits",
-                     (int)lutra_index_bits(options->n_clusters), "scope", lutra_scope_name(options->scope));
+                     "clusters", (json_int_t)n_clusters, "bits", (int)lutra_index_bits(n_clusters), "scope",
+                     lutra_scope_name(scope));
 }
 
 lutra_status lutra_cluster_config(lutra_job *job, const lutra_model *model,
-                                  const lutra_cluster_options *options, lutra_codebook_type type, char **text,
+                                  const lutra_cluster_options *options, const size_t *n_clusters, char **text,
                                   lutra_error *error)
 {
     char *description = NULL;
@@ -82,13 +89,14 @@ lutra_status lutra_cluster_config(lutra_job *job, const lutra_model *model,
     *text = NULL;
     for (size_t i = 0; i < lutra_model_n_matrices(model); i++) {
         const lutra_named_matrix *named = lutra_model_matrix(model, i);
-        json_object_set_new(tensors, named->name, describe_matrix(named, options));
+        json_object_set_new(tensors, named->name, describe_matrix(named, n_clusters[i], options->scope));
     }
     json_object_set_new(
         config, "clustering",
         json_pack("{s:I, s:s, s:s, s:b, s:I, s:s}", "clusters", (json_int_t)options->n_clusters, "scope",
-                  lutra_scope_name(options->scope), "codebook", type == LUTRA_CODEBOOK_I8 ? "I8" : "F32",
-                  "exact", options->exact, "calibration_pictures",
+                  lutra_scope_name(options->scope), "codebook",
+                  lutra_codebook_is_i8(options, options->n_clusters) ? "I8" : "F32", "exact", options->exact,
+                  "calibration_pictures",
                   (json_int_t)(options->calibration_pixels ? options->n_calibration_pictures : 0), "library",
                   lutra_version()));
     status = describe_source(job, model, source, error);
