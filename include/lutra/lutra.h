@@ -237,6 +237,33 @@ LUTRA_API lutra_status lutra_context_run(lutra_context *context, const uint8_t *
 LUTRA_API lutra_status lutra_measure_peak(lutra_mode mode, size_t n_threads, double *gmacs,
                                           lutra_error *error);
 
+/* ---- other devices ------------------------------------------------------------------------------ */
+
+#define LUTRA_MAX_CACHES 4
+
+typedef struct lutra_cache {
+    uint64_t bytes;
+    size_t shared_by;        /* cores */
+    double bytes_per_second; /* that one core reads from it; 0: unknown */
+} lutra_cache;
+
+/* What is known of a processor, from its description (docs/devices.md). Clocks in Hz, rates in bytes per
+ * second, energies in picojoules. */
+typedef struct lutra_device {
+    char name[64], title[128], core[64], isa[32];
+    size_t n_cores;
+    double clock, clock_all; /* while one core works, while all do */
+    double macs_per_cycle_f32, macs_per_cycle_bf16, macs_per_cycle_i8; /* of a core */
+    lutra_cache caches[LUTRA_MAX_CACHES];                              /* [n_caches], level 1 first */
+    size_t n_caches;
+    double dram_one_core, dram_all_cores;
+    double pj_dram_byte, pj_mac_f32, pj_mac_bf16, pj_mac_i8;
+} lutra_device;
+
+/* Reads the description at `path`. Errors: IO, FORMAT (no JSON: with the byte; a number that is missing, not
+ * above 0 or without a source: with its name), MEMORY. */
+LUTRA_API lutra_status lutra_device_read(const char *path, lutra_device *device, lutra_error *error);
+
 /* ---- the offline job --------------------------------------------------------------------------- */
 
 typedef enum lutra_scope { LUTRA_SCOPE_ROW, LUTRA_SCOPE_TENSOR, LUTRA_SCOPE_MODEL } lutra_scope;
