@@ -91,9 +91,3 @@ size_t lutra_cpu_count(void)
                                                                        : sysconf(_SC_NPROCESSORS_ONLN);
     return n < 1 ? 1 : (size_t)n;
 }
-
-size_t lutra_default_threads(void)
-{
-    const size_t n = lutra_cpu_count();
-    return n < LUTRA_MAX_THREADS ? n : LUTRA_MAX_THREADS;
-}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "base/default_threads.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "lutra/lutra.h"
+
+/* How many of two numbers stand in the first line of a file of /sys, and what they are. */
+static int read_numbers(const char *path, unsigned long *first, unsigned long *second)
+{
+    char line[64];
+    FILE *file = fopen(path, "re");
+    const int n = file && fgets(line, sizeof line, file) ? sscanf(line, "%lu %lu", first, second) : 0;
+    if (file)
+        fclose(file);
+    return n;
+}
+
+/* What Linux says a CPU can do, 1024 being the most that any of the machine does; 0 where it does not say. */
+static unsigned long capacity_of(const char *root, size_t cpu)
+{
+    char path[4096];
+    unsigned long capacity, unused;
+    snprintf(path, sizeof path, "%s/sys/devices/system/cpu/cpu%zu/cpu_capacity", root, cpu);
+    return read_numbers(path, &capacity, &unused) >= 1 ? capacity : 0;
+}
+
+/* A CPU belongs to the fastest if it does three quarters of what the best one does. Cores of one kind differ
+ * by some per cent with the luck of their silicon, and the single "prime" core of a phone by a tenth or two
+ * from the large ones beside it; small cores reach half at the most. Tasks are handed out one by one, so the
+ * slower ones hold nobody up. */
+static size_t count_fastest(const char *root, const size_t *allowed, size_t n_allowed)
+{
+    unsigned long most = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < n_allowed; i++) {
+        const unsigned long capacity = capacity_of(root, allowed[i]);
+        if (capacity == 0)
+            return n_allowed;
+        most = capacity > most ? capacity : most;
+    }
+    for (size_t i = 0; i < n_allowed; i++)
+        n += capacity_of(root, allowed[i]) >= most - most / 4;
+    return n;
+}
+
+/* The least quota of a control group (version 2) and those that it lies in, in whole CPUs; SIZE_MAX: none. A
+ * part of a CPU counts for nothing: a thread that has to wait for the next period would hold up all others.
+ */
+static size_t quota_of(const char *root, char *group)
+{
+    size_t least = SIZE_MAX;
+    for (char *end = group + strlen(group); end; end = strrchr(group, '/')) {
+        char path[4096];
+        unsigned long quota, period;
+        *end = '\0';
+        const int length = snprintf(path, sizeof path, "%s/sys/fs/cgroup%s/cpu.max", root, group);
+        if (length < 0 || (size_t)length >= sizeof path)
+            continue;
+        if (read_numbers(path, &quota, &period) == 2 && period > 0 && quota / period < least)
+            least = quota / period; /* else "max" */
+    }
+    return least;
+}
+
+/* The line of version 2 in /proc/self/cgroup is "0::PATH". */
+static size_t quota(const char *root)
+{
+    char path[4096], line[4096];
+    size_t least = SIZE_MAX;
+    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, "0::/", 4) == 0) {
+            line[strcspn(line, "\n")] = '\0';
+            least = quota_of(root, line + 3);
+        }
+    if (file)
+        fclose(file);
+    return least;
+}
+
+size_t lutra_useful_threads(const char *root, const size_t *allowed, size_t n_allowed)
+{
+    const size_t paid = quota(root), fastest = count_fastest(root, allowed, n_allowed);
+    const size_t n = fastest < paid ? fastest : paid;
+    return n < 1 ? 1 : n < LUTRA_MAX_THREADS ? n : LUTRA_MAX_THREADS;
+}
+
+size_t lutra_default_threads(void)
+{
+    cpu_set_t mask;
+    size_t allowed[CPU_SETSIZE], n = 0;
+    if (sched_getaffinity(0, sizeof mask, &mask)) /* more CPUs than the set has room for */
+        return lutra_cpu_count() < LUTRA_MAX_THREADS ? lutra_cpu_count() : LUTRA_MAX_THREADS;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &mask))
+            allowed[n++] = cpu;
+    return lutra_useful_threads("", allowed, n);
+}
