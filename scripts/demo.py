@@ -61,7 +61,8 @@ class Info(ctypes.Structure):
 
 
 class ContextOptions(ctypes.Structure):
-    _fields_ = [("n_threads", ctypes.c_size_t), ("max_batch", ctypes.c_size_t), ("mode", ctypes.c_int)]
+    _fields_ = [("n_threads", ctypes.c_size_t), ("max_batch", ctypes.c_size_t), ("mode", ctypes.c_int),
+                ("cpus", ctypes.POINTER(ctypes.c_size_t)), ("n_cpus", ctypes.c_size_t)]
 
 
 class Error(ctypes.Structure):

@@ -21,7 +21,8 @@ static int time_all(const bench_models *models, const tool_arguments *arguments,
     tool_list threads = arguments->threads_list, batches = arguments->batches;
     int result = TOOL_DONE;
     if (threads.n == 0)
-        threads = (tool_list){.at = {lutra_default_threads()}, .n = 1};
+        threads =
+            (tool_list){.at = {arguments->n_cpus ? arguments->n_cpus : lutra_default_threads()}, .n = 1};
     if (batches.n == 0)
         batches = (tool_list){.at = {1}, .n = 1};
     for (size_t i = 0; i < threads.n && !result; i++)
@@ -57,9 +58,9 @@ static int run(const tool_arguments *arguments)
 }
 
 static const tool_option options[] = {
-    TOOL_ARCH,   TOOL_CLUSTERS_LIST, TOOL_MODES, TOOL_THREADS_LIST, TOOL_BATCHES, TOOL_DENSE,
-    TOOL_REPEAT, TOOL_DURATION,      TOOL_COLD,  TOOL_CONTEND,      TOOL_SEED,    TOOL_IMAGE_SIZE,
-    TOOL_JSON,   TOOL_QUIET,         TOOL_HELP,  TOOL_NO_OPTION,
+    TOOL_ARCH,   TOOL_CLUSTERS_LIST, TOOL_MODES, TOOL_THREADS_LIST, TOOL_BATCHES,   TOOL_DENSE,
+    TOOL_REPEAT, TOOL_DURATION,      TOOL_COLD,  TOOL_CONTEND,      TOOL_SEED,      TOOL_IMAGE_SIZE,
+    TOOL_CPUS,   TOOL_JSON,          TOOL_QUIET, TOOL_HELP,         TOOL_NO_OPTION,
 };
 
 const tool_command tool_command_bench = {

@@ -122,8 +122,11 @@ static int prepare(timing *t, const bench_models *models)
         }
     for (size_t i = 0; i < t->n; i++) {
         runner *r = &t->runners[i];
-        const lutra_context_options options = {
-            .n_threads = t->threads, .max_batch = t->batch, .mode = r->result.settings.mode};
+        const lutra_context_options options = {.n_threads = t->threads,
+                                               .max_batch = t->batch,
+                                               .mode = r->result.settings.mode,
+                                               .cpus = t->arguments->cpus,
+                                               .n_cpus = t->arguments->n_cpus};
         if (lutra_context_create(r->model->model, &options, &r->context, &error))
             return tool_fail(&error);
         r->result.isa = lutra_context_isa(r->context);

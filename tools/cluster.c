@@ -184,9 +184,9 @@ static int run(const tool_arguments *arguments)
 }
 
 static const tool_option options[] = {
-    TOOL_OUTPUT,          TOOL_CLUSTERS, TOOL_SCOPE,     TOOL_CODEBOOK, TOOL_EXACT,   TOOL_CALIBRATE,
-    TOOL_CALIBRATE_COUNT, TOOL_ARCH,     TOOL_LABELS,    TOOL_ERRORS,   TOOL_THREADS, TOOL_JSON,
-    TOOL_QUIET,           TOOL_HELP,     TOOL_NO_OPTION,
+    TOOL_OUTPUT, TOOL_CLUSTERS,  TOOL_SCOPE,  TOOL_CODEBOOK, TOOL_EXACT, TOOL_CALIBRATE, TOOL_CALIBRATE_COUNT,
+    TOOL_ARCH,   TOOL_LABELS,    TOOL_ERRORS, TOOL_THREADS,  TOOL_CPUS,  TOOL_JSON,      TOOL_QUIET,
+    TOOL_HELP,   TOOL_NO_OPTION,
 };
 
 const tool_command tool_command_cluster = {

@@ -37,6 +37,7 @@ typedef struct tool_arguments {
 
     lutra_model_options model;
     size_t n_threads; /* 0: the default */
+    size_t cpus[LUTRA_MAX_THREADS], n_cpus;
     lutra_mode mode, against_mode;
     bool json, quiet;
 

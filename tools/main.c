@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cpus.h"
 #include "options.h"
 #include "suggest.h"
 #include "terminal.h"
@@ -49,7 +50,7 @@ static int run_command(const tool_command *command, int argc, const char **argv)
     int result = tool_parse(command, argc, argv, &parser, &arguments, &help);
     if (result == TOOL_DONE && help)
         tool_print_command_help(command);
-    else if (result == TOOL_DONE)
+    else if (result == TOOL_DONE && (result = tool_keep_to_cpus(&arguments)) == TOOL_DONE)
         result = command->run(&arguments);
     tool_parser_free(parser);
     return result;

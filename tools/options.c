@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpus.h"
 #include "suggest.h"
 #include "terminal.h"
 
@@ -227,6 +228,12 @@ static bool set_value(tool_arguments *arguments, tool_option id, const char *val
         return parse_size(option, value, 1, 1024, &arguments->batch);
     case TOOL_THREADS:
         return parse_size(option, value, 1, LUTRA_MAX_THREADS, &arguments->n_threads);
+    case TOOL_CPUS:
+        if (tool_parse_cpus(value, arguments))
+            return true;
+        tool_error("--%s takes numbers and ranges of up to %d CPUs, as in 0-3,6, not '%s'", option->name,
+                   LUTRA_MAX_THREADS, value);
+        return false;
     case TOOL_SEED:
         return parse_count(option, value, 0, UINT64_MAX, &arguments->seed);
     case TOOL_CLUSTERS_LIST:
@@ -321,6 +328,8 @@ int tool_parse(const tool_command *command, int argc, const char **argv, tool_pa
         explain_mistake(command, parser->context, code);
         return TOOL_USAGE;
     }
+    if (arguments->n_threads == 0)
+        arguments->n_threads = arguments->n_cpus;
     arguments->inputs = poptGetArgs(parser->context);
     while (arguments->inputs && arguments->inputs[arguments->n_inputs])
         arguments->n_inputs++;

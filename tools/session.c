@@ -71,8 +71,11 @@ int tool_session_open(tool_session *session, const tool_arguments *arguments, co
                       const lutra_model_options *options, lutra_mode mode, size_t max_batch)
 {
     lutra_error error;
-    const lutra_context_options context = {
-        .n_threads = arguments->n_threads, .max_batch = max_batch, .mode = mode};
+    const lutra_context_options context = {.n_threads = arguments->n_threads,
+                                           .max_batch = max_batch,
+                                           .mode = mode,
+                                           .cpus = arguments->cpus,
+                                           .n_cpus = arguments->n_cpus};
     *session = (tool_session){0};
     if (open_model(session, arguments, path, options, &error) ||
         lutra_context_create(session->model, &context, &session->context, &error))

@@ -73,7 +73,8 @@ typedef bool (*lutra_progress)(void *user, const char *what, uint64_t done, uint
 
 /* ---- this machine ------------------------------------------------------------------------------ */
 
-/* Threads used where an option is 0: the CPUs this process may run on. */
+/* Threads used where an option is 0: those of the CPUs this process may run on that belong to the fastest
+ * cluster (Linux's cpu_capacity), as many as the quota of its control groups pays for. */
 LUTRA_API size_t lutra_default_threads(void);
 #define LUTRA_MAX_THREADS 64
 
@@ -208,9 +209,12 @@ LUTRA_API lutra_status lutra_model_step(const lutra_model *model, size_t index, 
 typedef struct lutra_context lutra_context;
 
 typedef struct lutra_context_options {
-    size_t n_threads; /* 0: lutra_default_threads() */
-    size_t max_batch; /* 0: 1 */
-    lutra_mode mode;  /* 0: LUTRA_MODE_F32 */
+    size_t n_threads;   /* 0: n_cpus, or lutra_default_threads() where that is 0 too */
+    size_t max_batch;   /* 0: 1 */
+    lutra_mode mode;    /* 0: LUTRA_MODE_F32 */
+    const size_t *cpus; /* [n_cpus]: thread i is kept on CPU cpus[i % n_cpus]; the caller's, thread 0, for the
+                         * time of a run. NULL: the operating system places them. */
+    size_t n_cpus;      /* up to LUTRA_MAX_THREADS */
 } lutra_context_options;
 
 /* Allocates everything that runs will need; `options` may be NULL. The model must outlive the context. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "base/thread_pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -32,6 +34,8 @@ struct lutra_thread_pool {
     void *job;
     atomic_bool stopping;
     size_t n_threads, n_started;
+    bool pinned;
+    cpu_set_t caller_stays, caller_was; /* where the calling thread is kept, and where it may run else */
     struct worker {
         lutra_thread_pool *pool;
         size_t index;
@@ -180,6 +184,52 @@ lutra_status lutra_thread_pool_create(size_t n_threads, lutra_thread_pool **resu
     }
     *result = pool;
     return LUTRA_OK;
+}
+
+/* Whether the set holds `cpu` now. */
+static bool set_of(size_t cpu, cpu_set_t *set)
+{
+    CPU_ZERO(set);
+    if (cpu < CPU_SETSIZE)
+        CPU_SET(cpu, set);
+    return cpu < CPU_SETSIZE;
+}
+
+lutra_status lutra_thread_pool_pin(lutra_thread_pool *pool, const size_t *cpus, size_t n_cpus,
+                                   lutra_error *error)
+{
+    if (n_cpus < 1 || n_cpus > LUTRA_MAX_THREADS)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
+                          "%zu CPUs: the number must be between 1 and %d", n_cpus, LUTRA_MAX_THREADS);
+    cpu_set_t allowed, set;
+    CPU_ZERO(&allowed);
+    sched_getaffinity(0, sizeof allowed, &allowed);
+    for (size_t i = 0; i < n_cpus; i++)
+        if (!set_of(cpus[i], &set) || !CPU_ISSET(cpus[i], &allowed))
+            return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
+                              "CPU %zu: there is none such that this process may use", cpus[i]);
+    for (size_t i = 1; i < pool->n_threads; i++) {
+        set_of(cpus[i % n_cpus], &set);
+        const int failure = pthread_setaffinity_np(pool->workers[i].thread, sizeof set, &set);
+        if (failure)
+            return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
+                              "CPU %zu: cannot keep a thread there (error %d)", cpus[i % n_cpus], failure);
+    }
+    set_of(cpus[0], &pool->caller_stays);
+    pool->pinned = true;
+    return LUTRA_OK;
+}
+
+void lutra_thread_pool_enter(lutra_thread_pool *pool)
+{
+    if (pool->pinned && sched_getaffinity(0, sizeof pool->caller_was, &pool->caller_was) == 0)
+        sched_setaffinity(0, sizeof pool->caller_stays, &pool->caller_stays);
+}
+
+void lutra_thread_pool_leave(lutra_thread_pool *pool)
+{
+    if (pool->pinned)
+        sched_setaffinity(0, sizeof pool->caller_was, &pool->caller_was);
 }
 
 size_t lutra_thread_pool_size(const lutra_thread_pool *pool)

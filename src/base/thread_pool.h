@@ -21,6 +21,14 @@ lutra_status lutra_thread_pool_create(size_t n_threads, lutra_thread_pool **pool
 void lutra_thread_pool_free(lutra_thread_pool *pool); /* NULL is fine */
 size_t lutra_thread_pool_size(const lutra_thread_pool *pool);
 
+/* Keeps worker i on CPU cpus[i % n_cpus] alone, n_cpus in 1..LUTRA_MAX_THREADS: the pool's own threads from
+ * now on, the calling one between enter and leave, which do nothing in other pools. A CPU that the process
+ * may not use is an error. */
+lutra_status lutra_thread_pool_pin(lutra_thread_pool *pool, const size_t *cpus, size_t n_cpus,
+                                   lutra_error *error);
+void lutra_thread_pool_enter(lutra_thread_pool *pool);
+void lutra_thread_pool_leave(lutra_thread_pool *pool);
+
 /* `n_tasks` < 2^32. Not to be called from within a task, nor from two threads at once. */
 void lutra_thread_pool_run(lutra_thread_pool *pool, size_t n_tasks, lutra_task *task, void *job);
 

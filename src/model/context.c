@@ -240,8 +240,10 @@ lutra_status lutra_context_run(lutra_context *context, const uint8_t *pixels, si
     if (logits && !model->vit.n_classes)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, model->info.path, LUTRA_NO_OFFSET,
                           "the model has no head: it yields features, not classes");
+    lutra_thread_pool_enter(context->pool);
     for (size_t i = 0; i < model->plan.n_steps; i++)
         run_step(&run, &model->plan.steps[i]);
+    lutra_thread_pool_leave(context->pool);
     if (logits)
         copy_rows(&run, &model->plan.logits, model->vit.n_classes, logits);
     if (features)
@@ -337,7 +339,10 @@ static lutra_status bring_weights(lutra_context *context, lutra_error *error)
 lutra_status lutra_context_create(const lutra_model *model, const lutra_context_options *options,
                                   lutra_context **result, lutra_error *error)
 {
-    const size_t n_threads = options && options->n_threads ? options->n_threads : lutra_default_threads();
+    const size_t n_cpus = options && options->cpus ? options->n_cpus : 0;
+    const size_t n_threads = options && options->n_threads ? options->n_threads
+                             : n_cpus                      ? n_cpus
+                                                           : lutra_default_threads();
     const size_t max_batch = options && options->max_batch ? options->max_batch : 1;
     const lutra_mode mode = options ? options->mode : LUTRA_MODE_F32;
     lutra_context *context = NULL;
@@ -356,6 +361,7 @@ lutra_status lutra_context_create(const lutra_model *model, const lutra_context_
     context->mode = mode;
     if ((status = lutra_kernels_select(&context->kernels, error)) ||
         (status = lutra_thread_pool_create(n_threads, &context->pool, error)) ||
+        (n_cpus && (status = lutra_thread_pool_pin(context->pool, options->cpus, n_cpus, error))) ||
         (status = bring_weights(context, error)) || (status = allocate_memory(context, n_threads, error)))
         lutra_context_free(context);
     else

@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import subprocess
 
-from common import (CLASSES, HEADLESS, LUTRA, MODEL, UNREADABLE, CommandTest, main, png, temporary_folder)
+from common import (CLASSES, HEADLESS, LUTRA, MODEL, UNREADABLE, USAGE, CommandTest, main, png, temporary_folder)
 
 
 class Classify(CommandTest):
@@ -127,6 +127,14 @@ class Classify(CommandTest):
         shutil.copy(self.pictures[0], strange)
         result = self.lutra_json("classify", MODEL, self.folder / os.fsdecode(b"\xff.png"))
         self.assertTrue(result[0]["file"].endswith("/\ufffd.png"))
+
+    def test_cpus(self):
+        cpus = sorted(os.sched_getaffinity(0))
+        both = f"{cpus[0]},{cpus[-1]}"
+        for options, threads in ((["--cpus", cpus[-1]], 1), (["--cpus", both], len({cpus[0], cpus[-1]})),
+                                 (["--cpus", both, "--threads", 3], 3)):
+            self.assertEqual(self.lutra_json("classify", MODEL, self.pictures[0], *map(str, options))[0]["threads"], threads)
+        self.fails("classify", MODEL, self.pictures[0], "--cpus", "1023", status=USAGE, says=["--cpus", "CPU 1023"])
 
     def test_unknown_level(self):
         self.fails("classify", MODEL, self.pictures[0], says="reference",

@@ -128,7 +128,12 @@ class Mistakes(CommandTest):
         self.wrong("cluster", "a", "-o", "b", "--scope", "col", says=["row|tensor|model", "'col'"])
         self.wrong("cluster", "a", "-o", "b", "--scope", "", says="row|tensor|model")
         self.wrong("cluster", "a", "-o", "b", "--scope", "ro", says="row|tensor|model")
-        self.wrong("classify", "a", "--threads", "65", says="1 to 64")
+        for value in ("0", "65", "10000", "-1", ""):
+            self.wrong("classify", "a", "--threads", value, says=["--threads", "1 to 64", f"'{value}'"])
+        for value in ("0", "1025", "-1"):
+            self.wrong("eval", "a", "--batch", value, says=["--batch", "1 to 1024", f"'{value}'"])
+        for value in ("", "a", "-1", "1-", "3-1", "0,", ",0", "0-1-2", "1024", "0-64", "0 1", "99999999999999999999999"):
+            self.wrong("classify", "a", "--cpus", value, says=["--cpus", "as in 0-3,6", f"'{value}'"])
         self.wrong("classify", "a", "--top", "0", says="--top")
         self.wrong("classify", "a", "--mode", "f23", says=["--mode", "f32"])
         for value in ("0", "1.5", "-1", "nan", "half"):

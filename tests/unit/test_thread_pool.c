@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every task runs exactly once, on a worker of its own number, and its writes are seen when run returns. */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +195,60 @@ static void two_pools_work_at_once(void **state)
     assert_true(all_right[1]);
 }
 
+typedef struct place_job {
+    size_t cpus[2];
+    atomic_bool elsewhere;
+} place_job;
+
+static void note_place(void *argument, size_t task, size_t worker)
+{
+    place_job *job = argument;
+    cpu_set_t mine;
+    (void)task;
+    sched_getaffinity(0, sizeof mine, &mine);
+    if (CPU_COUNT(&mine) != 1 || !CPU_ISSET(job->cpus[worker % 2], &mine))
+        atomic_store(&job->elsewhere, true);
+}
+
+/* The first CPU of this process, from the last on where `from_last`. */
+static size_t a_cpu(const cpu_set_t *allowed, bool from_last)
+{
+    for (size_t i = 0; i < CPU_SETSIZE; i++) {
+        const size_t cpu = from_last ? CPU_SETSIZE - 1 - i : i;
+        if (CPU_ISSET(cpu, allowed))
+            return cpu;
+    }
+    fail();
+    return 0;
+}
+
+static void pinned_threads_stay_and_the_caller_goes_back(void **state)
+{
+    (void)state;
+    lutra_thread_pool *pool;
+    lutra_error error;
+    cpu_set_t before, after;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    place_job job = {.cpus = {a_cpu(&before, false), a_cpu(&before, true)}};
+    assert_int_equal(lutra_thread_pool_create(4, &pool, NULL), LUTRA_OK);
+    assert_int_equal(lutra_thread_pool_pin(pool, job.cpus, 2, &error), LUTRA_OK);
+    for (size_t i = 0; i < 10; i++) {
+        lutra_thread_pool_enter(pool);
+        lutra_thread_pool_run(pool, 100, note_place, &job);
+        lutra_thread_pool_leave(pool);
+        assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+        assert_true(CPU_EQUAL(&before, &after));
+    }
+    assert_false(job.elsewhere);
+
+    const size_t none[] = {CPU_SETSIZE}, many[LUTRA_MAX_THREADS + 1] = {0};
+    assert_int_equal(lutra_thread_pool_pin(pool, none, 1, &error), LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "CPU 1024"));
+    assert_int_equal(lutra_thread_pool_pin(pool, many, LUTRA_MAX_THREADS + 1, &error), LUTRA_ERROR_ARGUMENT);
+    assert_int_equal(lutra_thread_pool_pin(pool, many, 0, &error), LUTRA_ERROR_ARGUMENT);
+    lutra_thread_pool_free(pool);
+}
+
 static void numbers_out_of_range_are_refused(void **state)
 {
     (void)state;
@@ -235,6 +291,7 @@ int main(void)
         cmocka_unit_test(a_job_sees_the_one_before),
         cmocka_unit_test(unequal_tasks_give_the_same_on_any_number_of_threads),
         cmocka_unit_test(two_pools_work_at_once),
+        cmocka_unit_test(pinned_threads_stay_and_the_caller_goes_back),
         cmocka_unit_test(numbers_out_of_range_are_refused),
         cmocka_unit_test(threads_that_cannot_start_are_an_error),
         cmocka_unit_test(freeing_nothing_is_fine),

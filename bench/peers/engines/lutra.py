@@ -23,7 +23,8 @@ class ModelOptions(c.Structure):
 
 
 class ContextOptions(c.Structure):
-    _fields_ = [("n_threads", c.c_size_t), ("max_batch", c.c_size_t), ("mode", c.c_int)]
+    _fields_ = [("n_threads", c.c_size_t), ("max_batch", c.c_size_t), ("mode", c.c_int),
+                ("cpus", c.POINTER(c.c_size_t)), ("n_cpus", c.c_size_t)]
 
 
 def prepare(model: Model, precision: str) -> None:
