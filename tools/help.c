@@ -25,8 +25,8 @@ const tool_entry tool_environment[] = {
      "searched in data/ of the source tree if lutra runs from a build folder in it, in "
      "../share/lutra beside the program's folder, and where Lutra was installed."},
     {"LUTRA_ISA",
-     "the level of instructions to use, instead of the best that this machine has: reference, avx2, avx512, "
-     "avx512vnni"},
+     "the level of instructions to use, instead of the best that this machine has: reference, avx2, avxvnni, "
+     "avx512, avx512vnni; on Arm neon, neondot, i8mm"},
     {"NO_COLOR", "where set, nothing is printed in bold"},
     {NULL, NULL},
 };

@@ -78,7 +78,7 @@ typedef bool (*lutra_progress)(void *user, const char *what, uint64_t done, uint
 LUTRA_API size_t lutra_default_threads(void);
 #define LUTRA_MAX_THREADS 64
 
-/* The level of kernels that contexts will use ("reference", "avx2", "avx512", "avx512vnni"): the best that
+/* The level of kernels that contexts will use ("reference", "avx2", "avx512vnni", ...): the best that
  * CPU and operating system support, or what LUTRA_ISA in the environment names. LUTRA_ERROR_ARGUMENT if that
  * name is unknown or unsupported here; the message lists the supported ones. */
 LUTRA_API lutra_status lutra_isa(const char **name, lutra_error *error);

@@ -18,6 +18,7 @@
 static const lutra_kernels levels[] = {
 #define IN_reference TAKE
 #define IN_avx2 SKIP
+#define IN_avxvnni SKIP
 #define IN_avx512 SKIP
 #define IN_avx512vnni SKIP
 #define IN_neon SKIP
@@ -32,6 +33,13 @@ static const lutra_kernels levels[] = {
     {
 #include "kernels/level_table.inc"
     },
+#undef IN_avxvnni
+#define IN_avxvnni TAKE
+    {
+#include "kernels/level_table.inc"
+    },
+#undef IN_avxvnni
+#define IN_avxvnni SKIP /* which a processor with AVX-512 need not have */
 #undef IN_avx512
 #define IN_avx512 TAKE
     {

@@ -50,6 +50,21 @@ static void run_avx512vnni(void *unused)
                      : CLOBBERS);
 }
 
+static void run_avxvnni(void *unused)
+{
+    long n = ROUNDS;
+    (void)unused;
+    __asm__ volatile("vzeroall\n\t"
+                     "1:\n\t"
+                     ".irp r, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11\n\t"
+                     "%{vex%} vpdpbusd %%ymm15, %%ymm15, %%ymm\\r\n\t"
+                     ".endr\n\t"
+                     "dec %0\n\t jnz 1b\n\t vzeroupper"
+                     : "+r"(n)
+                     :
+                     : CLOBBERS);
+}
+
 /* vpmaddubsw, vpmaddwd, vpaddd: 4 multiply-adds in each of 8 sums. */
 static void run_avx2_i8(void *unused)
 {
@@ -80,13 +95,16 @@ static lutra_peak loop(void (*run)(void *), size_t macs_per_instruction)
 
 bool lutra_peak_of(const char *level, lutra_mode mode, lutra_peak *peak)
 {
-    const bool avx2 = strcmp(level, "avx2") == 0, avx512 = is_avx512(level);
+    const bool avxvnni = strcmp(level, "avxvnni") == 0, avx512 = is_avx512(level);
+    const bool avx2 = avxvnni || strcmp(level, "avx2") == 0;
     if (mode == LUTRA_MODE_F32 && avx512)
         *peak = loop(run_avx512, 16);
     else if (mode == LUTRA_MODE_F32 && avx2)
         *peak = loop(run_avx2, 8);
     else if (mode == LUTRA_MODE_INT8 && strcmp(level, "avx512vnni") == 0)
         *peak = loop(run_avx512vnni, 64);
+    else if (mode == LUTRA_MODE_INT8 && avxvnni)
+        *peak = loop(run_avxvnni, 32);
     else if (mode == LUTRA_MODE_INT8 && (avx2 || avx512))
         *peak = loop(run_avx2_i8, 32);
     else
