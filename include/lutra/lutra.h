@@ -189,9 +189,12 @@ LUTRA_API const char *lutra_arch_name(size_t index);
 
 /* ---- the plan ---------------------------------------------------------------------------------- */
 
+#define LUTRA_NO_BLOCK SIZE_MAX
+
 typedef struct lutra_step_info {
     const char *op;   /* "gemm", "layer_norm", "attention", ... */
     const char *name; /* "blocks.3.mlp.fc1" */
+    size_t block;     /* 3; LUTRA_NO_BLOCK before and behind the blocks */
     size_t m, n, k;   /* gemm: rows, outputs, inputs; attention: tokens, tokens, dim; else rows, columns, 0 */
     uint64_t macs;
     uint64_t weight_bytes;              /* read from the file */
@@ -229,11 +232,33 @@ LUTRA_API const char *lutra_context_isa(const lutra_context *context);
  * to. */
 LUTRA_API uint64_t lutra_context_weight_bytes(const lutra_context *context);
 
+/* The step as this context runs it: as lutra_model_step, but with the bytes of weights that are read in its
+ * mode. LUTRA_ERROR_ARGUMENT when `index` is beyond the plan. */
+LUTRA_API lutra_status lutra_context_step_info(const lutra_context *context, size_t index,
+                                               lutra_step_info *info, lutra_error *error);
+
 /* Runs `batch` pictures (1..max_batch): `pixels` [batch][height][width][3], 8-bit RGB as lutra_image_read
  * leaves them. Either output may be NULL: `logits` [batch][n_classes] before softmax; `features`
  * [batch][n_features], what the head sees. Allocates nothing. Errors: ARGUMENT. */
 LUTRA_API lutra_status lutra_context_run(lutra_context *context, const uint8_t *pixels, size_t batch,
                                          float *logits, float *features, lutra_error *error);
+
+/* What a step of a run has done. Row i of picture p is the `columns` floats from `data + p * stride + i * ld`
+ * on; they may be read until the observer returns. */
+typedef struct lutra_step_result {
+    size_t index;                /* of the step in the plan */
+    double seconds;              /* that it took */
+    size_t batch, rows, columns; /* pictures; rows of a picture */
+    size_t stride, ld;           /* floats from picture to picture, from row to row */
+    const float *data;
+} lutra_step_result;
+
+/* Called from the thread that runs, between two steps; its own time is in no step's. */
+typedef void (*lutra_step_observer)(void *user, const lutra_step_result *result);
+
+/* From now on each step of a run is timed and shown to `observer`; NULL: no more. Not to be called from an
+ * observer. */
+LUTRA_API void lutra_context_observe(lutra_context *context, lutra_step_observer observer, void *user);
 
 /* Measures how many multiply-adds (in 1e9 a second) `n_threads` threads of this machine do at once with the
  * instruction that products of `mode` are made of, at the level that lutra_isa names, from registers alone.

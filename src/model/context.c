@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/size.h"
 #include "kernels/attention/attention.h"
@@ -20,9 +21,11 @@ struct lutra_context {
     lutra_thread_pool *pool;
     size_t max_batch;
     lutra_mode mode;
-    lutra_matrix_i8 *weights_i8; /* [n_matrices of the model] in mode int8, else NULL */
-    float *arena;                /* [plan.arena_floats * max_batch] */
-    void *scratch;               /* what products and attention need */
+    lutra_matrix_i8 *weights_i8;  /* [n_matrices of the model] in mode int8, else NULL */
+    float *arena;                 /* [plan.arena_floats * max_batch] */
+    void *scratch;                /* what products and attention need */
+    lutra_step_observer observer; /* or NULL */
+    void *observer_user;
 };
 
 /* What one run walks with. */
@@ -220,6 +223,25 @@ static void run_step(const struct run *run, const lutra_step *step)
     }
 }
 
+static void run_observed(const struct run *run, size_t index)
+{
+    const lutra_context *context = run->context;
+    const lutra_step *step = &context->model->plan.steps[index];
+    const double begin = lutra_seconds();
+    run_step(run, step);
+    const lutra_step_result result = {
+        .index = index,
+        .seconds = lutra_seconds() - begin,
+        .batch = run->batch,
+        .rows = step->rows,
+        .columns = lutra_step_columns(run->vit, step),
+        .stride = step->c.stride,
+        .ld = step->c.ld,
+        .data = at(run, &step->c),
+    };
+    context->observer(context->observer_user, &result);
+}
+
 static void copy_rows(const struct run *run, const lutra_operand *operand, size_t n,
                       float *out /* [batch][n] */)
 {
@@ -242,7 +264,10 @@ lutra_status lutra_context_run(lutra_context *context, const uint8_t *pixels, si
                           "the model has no head: it yields features, not classes");
     lutra_thread_pool_enter(context->pool);
     for (size_t i = 0; i < model->plan.n_steps; i++)
-        run_step(&run, &model->plan.steps[i]);
+        if (context->observer)
+            run_observed(&run, i);
+        else
+            run_step(&run, &model->plan.steps[i]);
     lutra_thread_pool_leave(context->pool);
     if (logits)
         copy_rows(&run, &model->plan.logits, model->vit.n_classes, logits);
@@ -398,20 +423,39 @@ static uint64_t brought_bytes(const lutra_matrix *matrix)
     return (uint64_t)matrix->n * matrix->k + matrix->n * sizeof(float);
 }
 
+static void describe_step(const lutra_context *context, const lutra_step *step, lutra_step_info *info)
+{
+    lutra_step_describe(&context->model->vit, step, info);
+    if (step->op != LUTRA_OP_GEMM || !context->weights_i8 || !step->linear.weight->matrix.dense)
+        return;
+    const lutra_matrix *matrix = &step->linear.weight->matrix;
+    info->weight_bytes += brought_bytes(matrix);
+    info->weight_bytes -= (uint64_t)matrix->n * matrix->k * lutra_dtype_size(matrix->dtype);
+}
+
+lutra_status lutra_context_step_info(const lutra_context *context, size_t index, lutra_step_info *info,
+                                     lutra_error *error)
+{
+    lutra_status status = lutra_model_step(context->model, index, info, error);
+    if (status == LUTRA_OK)
+        describe_step(context, &context->model->plan.steps[index], info);
+    return status;
+}
+
 uint64_t lutra_context_weight_bytes(const lutra_context *context)
 {
     const lutra_model *model = context->model;
     uint64_t bytes = 0;
     for (size_t i = 0; i < model->plan.n_steps; i++) {
-        const lutra_step *step = &model->plan.steps[i];
         lutra_step_info info;
-        lutra_step_describe(&model->vit, step, &info);
+        describe_step(context, &model->plan.steps[i], &info);
         bytes += info.weight_bytes;
-        if (step->op != LUTRA_OP_GEMM || !context->weights_i8 || !step->linear.weight->matrix.dense)
-            continue;
-        const lutra_matrix *matrix = &step->linear.weight->matrix;
-        bytes += brought_bytes(matrix);
-        bytes -= (uint64_t)matrix->n * matrix->k * lutra_dtype_size(matrix->dtype);
     }
     return bytes;
+}
+
+void lutra_context_observe(lutra_context *context, lutra_step_observer observer, void *user)
+{
+    context->observer = observer;
+    context->observer_user = user;
 }

@@ -38,7 +38,8 @@ static void describe_gemm(const lutra_step *step, lutra_step_info *info)
 void lutra_step_describe(const lutra_vit *vit, const lutra_step *step, lutra_step_info *info)
 {
     const uint64_t dim = vit->dim, row_floats = step->rows * dim;
-    *info = (lutra_step_info){.op = op_names[step->op], .name = step->name, .m = step->rows, .n = vit->dim};
+    *info = (lutra_step_info){
+        .op = op_names[step->op], .name = step->name, .block = step->block, .m = step->rows, .n = vit->dim};
     info->read_bytes = info->written_bytes = floats(row_floats);
     switch (step->op) {
     case LUTRA_OP_GEMM:
@@ -73,4 +74,23 @@ void lutra_step_describe(const lutra_vit *vit, const lutra_step *step, lutra_ste
         info->written_bytes = floats(info->n);
         break;
     }
+}
+
+size_t lutra_step_columns(const lutra_vit *vit, const lutra_step *step)
+{
+    switch (step->op) {
+    case LUTRA_OP_GEMM:
+        return step->linear.weight->matrix.n;
+    case LUTRA_OP_PATCHES:
+        return 3 * vit->patch * vit->patch;
+    case LUTRA_OP_AVERAGE:
+        return step->c.ld;
+    case LUTRA_OP_TOKENS:
+    case LUTRA_OP_LAYER_NORM:
+    case LUTRA_OP_ATTENTION:
+    case LUTRA_OP_MEAN:
+    case LUTRA_OP_COPY:
+        break;
+    }
+    return vit->dim;
 }

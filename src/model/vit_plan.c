@@ -15,6 +15,7 @@ struct builder {
      *   one row each: the features and the logits (two of them where two heads are averaged) */
     lutra_operand x, y, wide;
     lutra_operand logits_dist;
+    size_t block; /* at hand, or LUTRA_NO_BLOCK */
 };
 
 static size_t max(size_t a, size_t b)
@@ -55,7 +56,7 @@ static lutra_step *add(struct builder *builder, lutra_op op, size_t rows, lutra_
 {
     lutra_step *step = &builder->plan->steps[builder->plan->n_steps++];
     va_list arguments;
-    *step = (lutra_step){.op = op, .rows = rows, .a = a, .c = c};
+    *step = (lutra_step){.op = op, .block = builder->block, .rows = rows, .a = a, .c = c};
     va_start(arguments, format);
     vsnprintf(step->name, sizeof step->name, format, arguments);
     va_end(arguments);
@@ -84,12 +85,12 @@ static void add_residual(lutra_step *step, const float *layer_scale)
 }
 
 static void add_norm(struct builder *builder, size_t rows, lutra_norm norm, lutra_operand a, lutra_operand c,
-                     const char *name, size_t block)
+                     const char *name)
 {
-    if (block == SIZE_MAX)
+    if (builder->block == LUTRA_NO_BLOCK)
         add(builder, LUTRA_OP_LAYER_NORM, rows, a, c, "%s", name)->norm = norm;
     else
-        add(builder, LUTRA_OP_LAYER_NORM, rows, a, c, "blocks.%zu.%s", block, name)->norm = norm;
+        add(builder, LUTRA_OP_LAYER_NORM, rows, a, c, "blocks.%zu.%s", builder->block, name)->norm = norm;
 }
 
 static void plan_embedding(struct builder *builder)
@@ -101,22 +102,22 @@ static void plan_embedding(struct builder *builder)
     add_gemm(builder, vit->n_patches, &vit->patch_embed, patches, embedded);
     add(builder, LUTRA_OP_TOKENS, vit->n_tokens, embedded, builder->x, "tokens");
     if (vit->norm_pre.gamma)
-        add_norm(builder, vit->n_tokens, vit->norm_pre, builder->x, builder->x, "norm_pre", SIZE_MAX);
+        add_norm(builder, vit->n_tokens, vit->norm_pre, builder->x, builder->x, "norm_pre");
 }
 
-static void plan_block(struct builder *builder, size_t i)
+static void plan_block(struct builder *builder)
 {
     const lutra_vit *vit = builder->vit;
-    const lutra_vit_block *block = &vit->blocks[i];
+    const lutra_vit_block *block = &vit->blocks[builder->block];
     const size_t n = vit->n_tokens, dim = vit->dim;
     const lutra_operand x = builder->x, y = builder->y;
     const lutra_operand qkv = view(builder->wide, n, 3 * dim);
     /* Behind the last attention only the pooled token is still needed. */
-    const bool one_row = i + 1 == vit->depth && vit->pool == LUTRA_POOL_TOKEN && !vit->head_dist.weight &&
-                         (vit->n_classes || !vit->distilled);
+    const bool one_row = builder->block + 1 == vit->depth && vit->pool == LUTRA_POOL_TOKEN &&
+                         !vit->head_dist.weight && (vit->n_classes || !vit->distilled);
     const size_t rows = one_row ? 1 : n;
     const lutra_operand hidden = view(builder->wide, rows, vit->mlp_dim);
-    add_norm(builder, n, block->norm1, x, y, "norm1", i);
+    add_norm(builder, n, block->norm1, x, y, "norm1");
     if (block->qkv.weight) {
         add_gemm(builder, n, &block->qkv, y, qkv);
     } else {
@@ -124,9 +125,9 @@ static void plan_block(struct builder *builder, size_t i)
         add_gemm(builder, n, &block->k, y, column(qkv, dim));
         add_gemm(builder, n, &block->v, y, column(qkv, 2 * dim));
     }
-    add(builder, LUTRA_OP_ATTENTION, n, qkv, y, "blocks.%zu.attention", i);
+    add(builder, LUTRA_OP_ATTENTION, n, qkv, y, "blocks.%zu.attention", builder->block);
     add_residual(add_gemm(builder, rows, &block->proj, y, x), block->scale1);
-    add_norm(builder, rows, block->norm2, x, y, "norm2", i);
+    add_norm(builder, rows, block->norm2, x, y, "norm2");
     add_gemm(builder, rows, &block->fc1, y, hidden)->activation =
         vit->gelu_tanh ? LUTRA_GELU_TANH : LUTRA_GELU_ERF;
     add_residual(add_gemm(builder, rows, &block->fc2, hidden, x), block->scale2);
@@ -152,7 +153,7 @@ static void plan_head(struct builder *builder)
     lutra_operand x = builder->x;
     const bool average_tokens = vit->distilled && (vit->head_dist.weight || !vit->n_classes);
     if (vit->norm.gamma && (vit->pool != LUTRA_POOL_TOKEN || average_tokens)) {
-        add_norm(builder, vit->n_tokens, vit->norm, x, builder->y, "norm", SIZE_MAX);
+        add_norm(builder, vit->n_tokens, vit->norm, x, builder->y, "norm");
         x = builder->y;
     }
     if (average_tokens) {
@@ -167,11 +168,11 @@ static void plan_head(struct builder *builder)
         add(builder, LUTRA_OP_MEAN, 1, row(x, vit->n_prefix), features, "pool");
         x = features;
     } else if (vit->norm.gamma) {
-        add_norm(builder, 1, vit->norm, x, features, "norm", SIZE_MAX);
+        add_norm(builder, 1, vit->norm, x, features, "norm");
         x = features;
     }
     if (vit->fc_norm.gamma) {
-        add_norm(builder, 1, vit->fc_norm, x, features, "fc_norm", SIZE_MAX);
+        add_norm(builder, 1, vit->fc_norm, x, features, "fc_norm");
         x = features;
     }
     if (vit->n_classes)
@@ -184,7 +185,7 @@ lutra_status lutra_vit_plan(lutra_binding *binding, const lutra_vit *vit, lutra_
 {
     const size_t n = vit->n_tokens, dim = vit->dim;
     const size_t patches = vit->n_patches * 3 * vit->patch * vit->patch;
-    struct builder builder = {.vit = vit, .plan = plan};
+    struct builder builder = {.vit = vit, .plan = plan, .block = LUTRA_NO_BLOCK};
     *plan = (lutra_plan){0};
     lutra_status status = lutra_binding_allocate(binding, 16 + 10 * vit->depth, sizeof *plan->steps, "a plan",
                                                  &plan->steps, error);
@@ -197,8 +198,9 @@ lutra_status lutra_vit_plan(lutra_binding *binding, const lutra_vit *vit, lutra_
     plan->logits = reserve(plan, 1, vit->n_classes);
     builder.logits_dist = reserve(plan, 1, vit->head_dist.weight ? vit->n_classes : 0);
     plan_embedding(&builder);
-    for (size_t i = 0; i < vit->depth; i++)
-        plan_block(&builder, i);
+    for (builder.block = 0; builder.block < vit->depth; builder.block++)
+        plan_block(&builder);
+    builder.block = LUTRA_NO_BLOCK;
     plan_head(&builder);
     return LUTRA_OK;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/thread_pool.h"
 #include "profile/peak.h"
@@ -15,13 +15,6 @@ typedef struct peak_job {
     double macs_per_second[LUTRA_MAX_THREADS];
 } peak_job;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Threads wait for each other, so each does one task, all at the same time. */
 static void measure_thread(void *job, size_t task, size_t worker)
 {
@@ -30,9 +23,9 @@ static void measure_thread(void *job, size_t task, size_t worker)
     (void)worker;
     pthread_barrier_wait(&p->start);
     for (size_t i = 0; i < BURSTS; i++) {
-        const double begin = now();
+        const double begin = lutra_seconds();
         p->peak.run(NULL);
-        const double took = now() - begin;
+        const double took = lutra_seconds() - begin;
         least = i == 0 || took < least ? took : least;
     }
     p->macs_per_second[task] = p->peak.macs / least;
