@@ -276,6 +276,14 @@ typedef struct lutra_cache {
     double bytes_per_second; /* that one core reads from it; 0: unknown */
 } lutra_cache;
 
+/* How well Lutra's kernels use a processor. Shares of the peak that products reach; all else in multiply-adds
+ * of f32 at the peak, for one weight (index, dense), activation (quantise, norm, move), output (output, gelu)
+ * or score of attention. */
+typedef struct lutra_efficiency {
+    double share_f32, share_i8, share_dense_i8, share_attention;
+    double index_f32, index_i8, dense_f32, quantise, output, gelu, score, norm, move;
+} lutra_efficiency;
+
 /* What is known of a processor, from its description (docs/devices.md). Clocks in Hz, rates in bytes per
  * second, energies in picojoules. */
 typedef struct lutra_device {
@@ -287,11 +295,41 @@ typedef struct lutra_device {
     size_t n_caches;
     double dram_one_core, dram_all_cores;
     double pj_dram_byte, pj_mac_f32, pj_mac_bf16, pj_mac_i8;
+    lutra_efficiency efficiency;
+    bool efficiency_is_own; /* calibrated there, not on the device that the library's were calibrated on */
 } lutra_device;
 
 /* Reads the description at `path`. Errors: IO, FORMAT (no JSON: with the byte; a number that is missing, not
  * above 0 or without a source: with its name), MEMORY. */
 LUTRA_API lutra_status lutra_device_read(const char *path, lutra_device *device, lutra_error *error);
+
+/* Measures how well the kernels of the level that lutra_isa names use this machine, on one thread in about
+ * two seconds: kernels alone, in shapes that no known model has. Of `device`, only macs_per_cycle_f32 and _i8
+ * are used. Errors: those of lutra_isa, UNSUPPORTED (the level's peak is not known), MEMORY. */
+LUTRA_API lutra_status lutra_calibrate(const lutra_device *device, lutra_efficiency *efficiency,
+                                       lutra_error *error);
+
+typedef struct lutra_prediction_options {
+    lutra_mode mode;
+    size_t n_threads; /* 0: as many as the device has cores; not more than those */
+    size_t batch;     /* 0: 1 */
+} lutra_prediction_options;
+
+/* What a step of a run on a batch is predicted to take. */
+typedef struct lutra_step_prediction {
+    double seconds;                         /* the longer of the two: */
+    double compute_seconds, memory_seconds; /* arithmetic; bytes at the level that they come from */
+    const char *bound;                      /* "compute", "L2", "L3" or "DRAM": what takes the longest */
+    uint64_t macs, weight_bytes, activation_bytes;
+    uint64_t dram_bytes; /* that cross from or to main memory when one run follows another */
+    double millijoules;  /* of the bare operations and of these bytes: a lower bound */
+} lutra_step_prediction;
+
+/* Predicts each step of a run of `model` on `device` by its roofline and the kernels' efficiency -> `steps`
+ * [lutra_model_n_steps(model)]. Nothing is run or measured. Errors: ARGUMENT. */
+LUTRA_API lutra_status lutra_predict(const lutra_model *model, const lutra_device *device,
+                                     const lutra_prediction_options *options, lutra_step_prediction *steps,
+                                     lutra_error *error);
 
 /* ---- the offline job --------------------------------------------------------------------------- */
 

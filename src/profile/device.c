@@ -16,6 +16,12 @@ typedef struct reader {
     lutra_status status;
 } reader;
 
+static const lutra_efficiency default_efficiency = {
+#define EFFICIENCY(name, value, help) .name = value,
+#include "efficiency.inc"
+#undef EFFICIENCY
+};
+
 typedef enum presence { REQUIRED, OPTIONAL } presence;
 
 static void refuse(reader *r, const char *where, const char *what)
@@ -98,6 +104,22 @@ static void read_caches(reader *r, const json_t *json, lutra_device *device)
     }
 }
 
+/* The efficiency calibrated on the device; the library's own where the description has none. */
+static void read_efficiency(reader *r, const json_t *json, lutra_device *device)
+{
+    const json_t *object = json_object_get(json, "efficiency");
+    device->efficiency = default_efficiency;
+    device->efficiency_is_own = object != NULL;
+    if (!object)
+        return;
+    if (!json_is_object(object))
+        refuse(r, "efficiency", "must be an object");
+#define EFFICIENCY(name, value, help)                                                                        \
+    device->efficiency.name = read_number(r, object, "efficiency", #name, REQUIRED);
+#include "efficiency.inc"
+#undef EFFICIENCY
+}
+
 static void read_device(reader *r, const json_t *json, lutra_device *device)
 {
     read_text(r, json, "name", device->name, sizeof device->name);
@@ -130,6 +152,7 @@ static void read_device(reader *r, const json_t *json, lutra_device *device)
     device->pj_mac_f32 = read_number(r, pj, "pj", "mac_f32", REQUIRED);
     device->pj_mac_bf16 = read_number(r, pj, "pj", "mac_bf16", REQUIRED);
     device->pj_mac_i8 = read_number(r, pj, "pj", "mac_int8", REQUIRED);
+    read_efficiency(r, json, device);
 }
 
 lutra_status lutra_device_read(const char *path, lutra_device *device, lutra_error *error)

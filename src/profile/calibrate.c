@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is timed is counted in cycles at the clock that the peak shows right before, since clocks swing. */
+#define _POSIX_C_SOURCE 200809L
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "kernels/attention/attention.h"
+#include "kernels/layer_norm/layer_norm.h"
+#include "kernels/patches/patches.h"
+#include "profile/calibrate.h"
+#include "profile/least_squares.h"
+
+#define TURNS 40
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+lutra_status lutra_count_cycles(const lutra_calibration *b, lutra_timed *run, const void *job, double *cycles)
+{
+    run(b, job);
+    *cycles = INFINITY;
+    for (size_t i = 0; i < TURNS; i++) {
+        double gmacs;
+        lutra_status status = lutra_measure_peak(LUTRA_MODE_F32, 1, &gmacs, b->error);
+        if (status)
+            return status;
+        if (gmacs <= 0)
+            return lutra_fail(
+                b->error, LUTRA_ERROR_UNSUPPORTED, NULL, LUTRA_NO_OFFSET,
+                "the peak of this level of kernels is not known, so nothing can be held against it");
+        const double began = now();
+        run(b, job);
+        *cycles = fmin(*cycles, (now() - began) * 1e9 * gmacs / b->device->macs_per_cycle_f32);
+    }
+    return LUTRA_OK;
+}
+
+unsigned lutra_bell(uint32_t *state, unsigned limit)
+{
+    unsigned sum = 0;
+    for (int i = 0; i < 6; i++) {
+        *state = *state * 1664525u + 1013904223u;
+        sum += (*state >> 16) % limit;
+    }
+    return sum / 6;
+}
+
+lutra_status lutra_undetermined(const lutra_calibration *b)
+{
+    return lutra_fail(b->error, LUTRA_ERROR_UNSUPPORTED, NULL, LUTRA_NO_OFFSET,
+                      "the times of the kernels do not determine what they cost");
+}
+
+typedef struct attention_job {
+    lutra_attention attention;
+    void *scratch;
+} attention_job;
+
+static void run_attention(const lutra_calibration *b, const void *job)
+{
+    const attention_job *j = job;
+    lutra_attention_f32(b->kernels, b->pool, &j->attention, j->scratch);
+}
+
+static lutra_status calibrate_attention(const lutra_calibration *b)
+{
+    static const struct {
+        size_t n_tokens, n_heads, head_dim;
+    } kinds_of[] = {{48, 4, 32}, {48, 4, 80}, {240, 4, 32}, {240, 4, 80}};
+    enum { N = sizeof kinds_of / sizeof *kinds_of, TOKENS = 240, WIDTH = 4 * 80 };
+    double a[N * 2], cycles[N], cost[2];
+    float *qkv = NULL, *out = NULL;
+    void *scratch = NULL;
+    lutra_status status = lutra_allocate(TOKENS * 3 * WIDTH, sizeof *qkv, "calibration", &qkv, b->error);
+    if (status == LUTRA_OK)
+        status = lutra_allocate(TOKENS * WIDTH, sizeof *out, "calibration", &out, b->error);
+    if (status == LUTRA_OK)
+        status =
+            lutra_allocate(lutra_attention_f32_scratch(TOKENS, 80, 1), 1, "calibration", &scratch, b->error);
+    uint32_t state = 3;
+    for (size_t i = 0; status == LUTRA_OK && i < TOKENS * 3 * WIDTH; i++)
+        qkv[i] = (float)lutra_bell(&state, 2000) / 1000.0f - 1.0f;
+    for (size_t i = 0; status == LUTRA_OK && i < N; i++) {
+        const size_t t = kinds_of[i].n_tokens, heads = kinds_of[i].n_heads,
+                     dim = heads * kinds_of[i].head_dim;
+        const attention_job job = {{.batch = 1,
+                                    .n_tokens = t,
+                                    .n_heads = heads,
+                                    .head_dim = kinds_of[i].head_dim,
+                                    .qkv = qkv,
+                                    .ld_qkv = 3 * dim,
+                                    .out = out,
+                                    .ld_out = dim},
+                                   scratch};
+        a[2 * i] = 2 * (double)(t * t * dim) / b->device->macs_per_cycle_f32;
+        a[2 * i + 1] = (double)(t * t * heads) / b->device->macs_per_cycle_f32;
+        status = lutra_count_cycles(b, run_attention, &job, &cycles[i]);
+    }
+    free(qkv);
+    free(out);
+    free(scratch);
+    if (status)
+        return status;
+    if (!lutra_fit_costs(a, cycles, N, 2, cost) || cost[0] <= 0)
+        return lutra_undetermined(b);
+    b->efficiency->share_attention = 1 / cost[0];
+    b->efficiency->score = cost[1];
+    return LUTRA_OK;
+}
+
+static void run_norm(const lutra_calibration *b, const void *job)
+{
+    lutra_layer_norm_f32(b->kernels, b->pool, job);
+}
+
+static lutra_status calibrate_norm(const lutra_calibration *b)
+{
+    enum { ROWS = 150, DIM = 560 };
+    float *x = NULL;
+    double cycles = 0;
+    lutra_status status = lutra_allocate((2 * ROWS + 2) * DIM, sizeof *x, "calibration", &x, b->error);
+    if (status)
+        return status;
+    for (size_t i = 0; i < (ROWS + 1) * DIM; i++)
+        x[i] = (float)(i % 17);
+    float *y = x + ROWS * DIM, *gamma = x + 2 * ROWS * DIM;
+    const lutra_layer_norm norm = {.n_rows = ROWS,
+                                   .dim = DIM,
+                                   .x = x,
+                                   .ldx = DIM,
+                                   .y = y,
+                                   .ldy = DIM,
+                                   .gamma = gamma,
+                                   .beta = gamma + DIM,
+                                   .eps = 1e-6f};
+    status = lutra_count_cycles(b, run_norm, &norm, &cycles);
+    b->efficiency->norm = cycles * b->device->macs_per_cycle_f32 / (ROWS * DIM);
+    free(x);
+    return status;
+}
+
+static void run_patches(const lutra_calibration *b, const void *job)
+{
+    lutra_patches_f32(b->kernels, b->pool, job);
+}
+
+static lutra_status calibrate_patches(const lutra_calibration *b)
+{
+    enum { SIDE = 160, PATCH = 20, N = SIDE * SIDE * 3 };
+    uint8_t *pixels = NULL;
+    float *out = NULL;
+    double cycles = 0;
+    lutra_status status = lutra_allocate(N, 1, "calibration", &pixels, b->error);
+    if (status == LUTRA_OK)
+        status = lutra_allocate(N, sizeof *out, "calibration", &out, b->error);
+    const lutra_patches patches = {.batch = 1,
+                                   .height = SIDE,
+                                   .width = SIDE,
+                                   .patch = PATCH,
+                                   .pixels = pixels,
+                                   .mean = {0.5f, 0.5f, 0.5f},
+                                   .std = {0.5f, 0.5f, 0.5f},
+                                   .out = out};
+    if (status == LUTRA_OK)
+        status = lutra_count_cycles(b, run_patches, &patches, &cycles);
+    /* As lutra_predict counts them: a quarter of the bytes read and written. */
+    b->efficiency->move = cycles * b->device->macs_per_cycle_f32 / (N + N / 4.0);
+    free(pixels);
+    free(out);
+    return status;
+}
+
+lutra_status lutra_calibrate(const lutra_device *device, lutra_efficiency *efficiency, lutra_error *error)
+{
+    lutra_calibration b = {.device = device, .efficiency = efficiency, .error = error};
+    *efficiency = (lutra_efficiency){0};
+    lutra_status status = lutra_kernels_select(&b.kernels, error);
+    if (status == LUTRA_OK)
+        status = lutra_thread_pool_create(1, &b.pool, error);
+    if (status == LUTRA_OK)
+        status = lutra_calibrate_products(&b);
+    if (status == LUTRA_OK)
+        status = calibrate_attention(&b);
+    if (status == LUTRA_OK)
+        status = calibrate_norm(&b);
+    if (status == LUTRA_OK)
+        status = calibrate_patches(&b);
+    lutra_thread_pool_free(b.pool);
+    return status;
+}

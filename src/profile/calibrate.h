@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Measures how well the kernels use this machine: kernels alone, on one thread, in shapes that no model of
+ * Lutra's tables has, so that predictions of models are put to a test and not fitted to it. For the files of
+ * this folder.
+ */
+#ifndef LUTRA_PROFILE_CALIBRATE_H
+#define LUTRA_PROFILE_CALIBRATE_H
+
+#include "base/thread_pool.h"
+#include "kernels/kernels.h"
+#include "lutra/lutra.h"
+
+typedef struct lutra_calibration {
+    const lutra_device *device; /* its multiply-adds in a cycle */
+    const lutra_kernels *kernels;
+    lutra_thread_pool *pool; /* of one thread */
+    lutra_efficiency *efficiency;
+    lutra_error *error;
+} lutra_calibration;
+
+typedef void lutra_timed(const lutra_calibration *calibration, const void *job);
+
+/* The fewest cycles that `run` took: others on the machine only ever make it slower. */
+lutra_status lutra_count_cycles(const lutra_calibration *calibration, lutra_timed *run, const void *job,
+                                double *cycles);
+
+/* A number in 0..limit - 1, spread about the middle as trained weights are. */
+unsigned lutra_bell(uint32_t *state, unsigned limit);
+
+/* The error of times that do not tell the costs from each other. */
+lutra_status lutra_undetermined(const lutra_calibration *calibration);
+
+lutra_status lutra_calibrate_products(const lutra_calibration *calibration);
+
+#endif

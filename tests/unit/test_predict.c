@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Predictions follow from the plan and the device by arithmetic: each relation that must hold, and the fit of
+ * the kernels' costs. */
+#include "model_fixture.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lutra/lutra.h"
+#include "profile/least_squares.h"
+
+static lutra_model *model; /* one block, dense */
+static lutra_model *clustered;
+static size_t n_steps;
+
+/* A device of whole numbers: 1 GHz, 4 cores. */
+static lutra_device device_of(uint64_t cache_bytes, double dram_bytes_per_second)
+{
+    lutra_device device = {.name = "test",
+                           .n_cores = 4,
+                           .clock = 1e9,
+                           .clock_all = 1e9,
+                           .macs_per_cycle_f32 = 8,
+                           .macs_per_cycle_bf16 = 8,
+                           .macs_per_cycle_i8 = 32,
+                           .caches = {{.bytes = cache_bytes, .shared_by = 4}},
+                           .n_caches = 1,
+                           .dram_one_core = dram_bytes_per_second,
+                           .dram_all_cores = dram_bytes_per_second,
+                           .pj_dram_byte = 100,
+                           .pj_mac_f32 = 4,
+                           .pj_mac_bf16 = 2,
+                           .pj_mac_i8 = 1,
+                           .efficiency = {1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0}};
+    return device;
+}
+
+/* Sums of a prediction's steps. */
+typedef struct totals {
+    double seconds, compute, millijoules;
+    uint64_t macs, weight_bytes, dram_bytes;
+    size_t n_dram;
+} totals;
+
+static totals predict(const lutra_model *of, const lutra_device *device, lutra_mode mode, size_t threads,
+                      size_t batch)
+{
+    const lutra_prediction_options options = {.mode = mode, .n_threads = threads, .batch = batch};
+    const size_t n = lutra_model_n_steps(of);
+    lutra_step_prediction *steps = calloc(n, sizeof *steps);
+    lutra_error error;
+    totals sum = {0};
+    assert_non_null(steps);
+    if (lutra_predict(of, device, &options, steps, &error))
+        fail_msg("%s", error.message);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(steps[i].seconds == fmax(steps[i].compute_seconds, steps[i].memory_seconds));
+        sum.seconds += steps[i].seconds;
+        sum.compute += steps[i].compute_seconds;
+        sum.millijoules += steps[i].millijoules;
+        sum.macs += steps[i].macs;
+        sum.weight_bytes += steps[i].weight_bytes;
+        sum.dram_bytes += steps[i].dram_bytes;
+        sum.n_dram += strcmp(steps[i].bound, "DRAM") == 0;
+    }
+    free(steps);
+    return sum;
+}
+
+static uint64_t weight_bytes_of_run(const lutra_model *of, lutra_mode mode)
+{
+    const lutra_context_options options = {.n_threads = 1, .mode = mode};
+    lutra_context *context;
+    lutra_error error;
+    assert_int_equal(lutra_context_create(of, &options, &context, &error), LUTRA_OK);
+    const uint64_t bytes = lutra_context_weight_bytes(context);
+    lutra_context_free(context);
+    return bytes;
+}
+
+static void counts_are_those_of_the_plan(void **state)
+{
+    (void)state;
+    const lutra_device device = device_of(1 << 30, 1e9);
+    assert_int_equal(predict(model, &device, LUTRA_MODE_F32, 1, 1).macs, lutra_model_get_info(model)->macs);
+    assert_int_equal(predict(model, &device, LUTRA_MODE_F32, 1, 3).macs,
+                     3 * lutra_model_get_info(model)->macs);
+    for (lutra_mode mode = LUTRA_MODE_F32; mode <= LUTRA_MODE_INT8; mode++) {
+        assert_int_equal(predict(model, &device, mode, 1, 1).weight_bytes, weight_bytes_of_run(model, mode));
+        assert_int_equal(predict(clustered, &device, mode, 1, 1).weight_bytes,
+                         weight_bytes_of_run(clustered, mode));
+    }
+}
+
+/* At the bare peak nothing but multiply-adds takes time. */
+static void the_peak(void **state)
+{
+    (void)state;
+    const lutra_device device = device_of(1 << 30, 1e18);
+    const double macs = (double)lutra_model_get_info(model)->macs;
+    const totals one = predict(model, &device, LUTRA_MODE_F32, 1, 1);
+    assert_true(fabs(one.seconds / (macs / 8e9) - 1) < 1e-12);
+    assert_true(fabs(predict(model, &device, LUTRA_MODE_F32, 4, 1).seconds / one.seconds - 0.25) < 1e-12);
+    assert_true(fabs(predict(model, &device, LUTRA_MODE_F32, 1, 5).seconds / one.seconds - 5) < 1e-12);
+    const totals i8 = predict(model, &device, LUTRA_MODE_INT8, 1, 1);
+    assert_true(i8.seconds > one.seconds / 4 && i8.seconds < one.seconds); /* attention stays in f32 */
+    assert_int_equal(one.n_dram, 0);
+}
+
+static void what_kernels_lose(void **state)
+{
+    (void)state;
+    lutra_device device = device_of(1 << 30, 1e18);
+    const double bare = predict(clustered, &device, LUTRA_MODE_INT8, 1, 1).seconds;
+    double *costs[] = {&device.efficiency.index_i8, &device.efficiency.quantise, &device.efficiency.output,
+                       &device.efficiency.gelu,     &device.efficiency.score,    &device.efficiency.norm,
+                       &device.efficiency.move};
+    for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
+        *costs[i] = 10;
+        assert_true(predict(clustered, &device, LUTRA_MODE_INT8, 1, 1).seconds > bare);
+        *costs[i] = 0;
+    }
+    device.efficiency.index_f32 = device.efficiency.dense_f32 = 1e6; /* of other modes and models */
+    device.efficiency.share_f32 = device.efficiency.share_dense_i8 = 0.01;
+    assert_true(predict(clustered, &device, LUTRA_MODE_INT8, 1, 1).seconds == bare);
+}
+
+static void memory(void **state)
+{
+    (void)state;
+    const lutra_device large = device_of(1 << 30, 1e6), small = device_of(1 << 10, 1e6);
+    assert_int_equal(predict(model, &large, LUTRA_MODE_F32, 1, 1).dram_bytes, 0);
+    const totals dense = predict(model, &small, LUTRA_MODE_F32, 1, 1);
+    const totals indices = predict(clustered, &small, LUTRA_MODE_F32, 1, 1);
+    assert_true(dense.dram_bytes >= dense.weight_bytes && indices.dram_bytes >= indices.weight_bytes);
+    assert_true(indices.dram_bytes < dense.dram_bytes && indices.seconds < dense.seconds);
+    assert_int_equal(dense.n_dram, n_steps);
+    assert_true(fabs(dense.seconds / ((double)dense.dram_bytes / 1e6) - 1) < 1e-12);
+}
+
+static void energy(void **state)
+{
+    (void)state;
+    const lutra_device device = device_of(1 << 10, 1e9);
+    const totals sum = predict(model, &device, LUTRA_MODE_F32, 1, 1);
+    const double millijoules = 1e-9 * (4.0 * (double)sum.macs + 100.0 * (double)sum.dram_bytes);
+    assert_true(fabs(sum.millijoules / millijoules - 1) < 1e-12);
+    assert_true(predict(model, &device, LUTRA_MODE_INT8, 1, 1).millijoules < sum.millijoules);
+}
+
+static void more_threads_than_cores(void **state)
+{
+    (void)state;
+    const lutra_device device = device_of(1 << 20, 1e9);
+    const lutra_prediction_options options = {.n_threads = 5};
+    lutra_step_prediction steps[256];
+    lutra_error error;
+    assert_true(n_steps <= 256);
+    assert_int_equal(lutra_predict(model, &device, &options, steps, &error), LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "4 cores"));
+}
+
+static void costs_are_found(void **state)
+{
+    (void)state;
+    const double a[] = {1, 0, 2, 1, 5, 1, 1, 7};
+    const double cost[] = {3, 0.5};
+    double y[4], x[2];
+    for (size_t i = 0; i < 4; i++)
+        y[i] = a[2 * i] * cost[0] + a[2 * i + 1] * cost[1];
+    assert_true(lutra_fit_costs(a, y, 4, 2, x));
+    assert_true(fabs(x[0] - 3) < 1e-12 && fabs(x[1] - 0.5) < 1e-12);
+    /* What would come out below 0 is held at 0, and the others are fitted without it. */
+    const double b[] = {1, 1, 2, 1, 3, 1}, z[] = {1, 3, 5}; /* z = 2 x - 1 */
+    assert_true(lutra_fit_costs(b, z, 3, 2, x));
+    assert_true(x[1] == 0 && x[0] > 1 && x[0] < 2);
+    const double same[] = {1, 2, 2, 4};
+    assert_false(lutra_fit_costs(same, z, 2, 2, x));
+}
+
+static int open_models(void **state)
+{
+    (void)state;
+    char *path = fixture_golden("timm-token", ""), *folder = fixture_folder();
+    char *output = fixture_path(folder, "clustered.safetensors");
+    const lutra_cluster_options options = {.n_clusters = 16, .n_threads = 1};
+    lutra_error error;
+    if (lutra_model_open(path, NULL, &model, &error) ||
+        lutra_cluster_file(path, output, &options, NULL, &error) ||
+        lutra_model_open(output, NULL, &clustered, &error))
+        fail_msg("%s", error.message);
+    n_steps = lutra_model_n_steps(model);
+    fixture_remove(folder); /* the file stays mapped */
+    free(output);
+    free(path);
+    return 0;
+}
+
+static int close_models(void **state)
+{
+    (void)state;
+    lutra_model_close(model);
+    lutra_model_close(clustered);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_are_those_of_the_plan),
+        cmocka_unit_test(the_peak),
+        cmocka_unit_test(what_kernels_lose),
+        cmocka_unit_test(memory),
+        cmocka_unit_test(energy),
+        cmocka_unit_test(more_threads_than_cores),
+        cmocka_unit_test(costs_are_found),
+    };
+    return cmocka_run_group_tests(tests, open_models, close_models);
+}
