@@ -17,7 +17,8 @@
 #define LUTRA_MAX_TILE_PANELS 2
 #define LUTRA_MAX_TILE_COLUMNS (LUTRA_PANEL * LUTRA_MAX_TILE_PANELS)
 /* The tile of multiply_i8 on every level: 28 sums, two vectors of weights and the activations fill 31 of
- * AVX-512's 32 registers; lesser levels go through it in parts. */
+ * AVX-512's 32 registers; lesser levels go through it in parts. That of multiply_ordered_i8 has
+ * LUTRA_GROUP_ROWS. */
 #define LUTRA_TILE_ROWS_I8 14
 #define LUTRA_TILE_ROWS_PAIRED_I8 12 /* of multiply_pairs_i8: twice three pairs */
 #define LUTRA_TILE_PANELS_I8 2
@@ -37,7 +38,7 @@ typedef struct lutra_softmax {
 /* How a level's 8-bit products want their operands. */
 typedef enum lutra_form_i8 {
     LUTRA_PLAIN_I8,   /* for multiply_i8, as quantise_row_i8 and unpack_panel_i8 leave them */
-    LUTRA_ORDERED_I8, /* for multiply_i8, panels with an order (order_i8.h) */
+    LUTRA_ORDERED_I8, /* for multiply_ordered_i8 (order_i8.h) */
     LUTRA_PAIRED_I8   /* for multiply_pairs_i8 (pair_i8.h) */
 } lutra_form_i8;
 

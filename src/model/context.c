@@ -356,7 +356,7 @@ static lutra_status bring_weights(lutra_context *context, lutra_error *error)
     lutra_status status = lutra_allocate(binding->n_matrices, sizeof *context->weights_i8, "int8 weights",
                                          &context->weights_i8, error);
     for (size_t i = 0; status == LUTRA_OK && i < binding->n_matrices; i++)
-        status = lutra_matrix_i8_create(context->kernels, &binding->matrices[i].matrix,
+        status = lutra_matrix_i8_create(context->kernels, context->pool, &binding->matrices[i].matrix,
                                         &context->weights_i8[i], error);
     return status;
 }

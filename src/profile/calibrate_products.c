@@ -146,7 +146,7 @@ static lutra_status measure_product(const lutra_calibration *b, const operands *
         matrix.dtype = LUTRA_F32;
     }
     if (status == LUTRA_OK && kinds[kind].i8)
-        status = lutra_matrix_i8_create(b->kernels, &matrix, &weights_i8, b->error);
+        status = lutra_matrix_i8_create(b->kernels, b->pool, &matrix, &weights_i8, b->error);
     const product p = {.gemm = {.m = m,
                                 .weights = &matrix,
                                 .a = o->a,

@@ -18,10 +18,12 @@ static double activate(double x, lutra_activation activation)
 static void bring_weights(harness *h, const lutra_matrix *matrix, lutra_matrix_i8 *weights)
 {
     lutra_error error;
-    if (lutra_matrix_i8_create(h->kernels, matrix, weights, &error) != LUTRA_OK) {
+    lutra_thread_pool *pool = start_pool(1 + random_below(h, 3));
+    if (lutra_matrix_i8_create(h->kernels, pool, matrix, weights, &error) != LUTRA_OK) {
         fprintf(stderr, "%s\n", error.message);
         exit(2);
     }
+    lutra_thread_pool_free(pool);
 }
 
 /* ---- weights ----------------------------------------------------------------------------------- */

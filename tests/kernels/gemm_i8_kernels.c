@@ -224,6 +224,62 @@ void test_multiply_i8(harness *h)
         }
 }
 
+/* ---- groups ------------------------------------------------------------------------------------ */
+
+void test_group_rows_i8(harness *h)
+{
+    for (size_t n = 64; n <= 256; n += 64) {
+        const size_t ld = n + 64 * random_below(h, 2);
+        begin_case(h, "%zu columns, %zu apart", n, ld);
+        const uint8_t *rows = guarded(h, (LUTRA_GROUP_ROWS - 1) * ld + n, 64);
+        uint8_t *group = guarded(h, LUTRA_GROUP_ROWS * n, 64);
+        h->kernels->group_rows_i8(n, rows, ld, group);
+        for (size_t row = 0; row < LUTRA_GROUP_ROWS; row++)
+            for (size_t k = 0; k < n; k++)
+                check_near(h, group[lutra_group_byte_i8(k, row)], rows[row * ld + k], 0, row, k);
+        end_case(h);
+    }
+}
+
+static void check_multiply_ordered(harness *h, size_t m, size_t k, size_t n_panels, extremes kind)
+{
+    lutra_panel_i8 panels[LUTRA_TILE_PANELS_I8];
+    lutra_row_i8 rows[LUTRA_GROUP_ROWS];
+    uint8_t *a[LUTRA_GROUP_ROWS];
+    const size_t ldc = n_panels * PANEL + random_below(h, 4);
+    begin_case(h, "m %zu, k %zu, %zu panels, kind %d", m, k, n_panels, (int)kind);
+    uint8_t *group = guarded(h, LUTRA_GROUP_ROWS * lutra_round_up(k, LUTRA_TILE_INPUTS), 32);
+    float *c = guarded_floats(h, (m - 1) * ldc + n_panels * PANEL, ORDINARY);
+    for (size_t i = 0; i < m; i++) { /* what lies in the place of rows beyond m may be anything */
+        a[i] = guarded(h, lutra_round_up(k, LUTRA_TILE_INPUTS), 1);
+        for (size_t l = 0; l < lutra_round_up(k, LUTRA_TILE_INPUTS); l++)
+            group[lutra_group_byte_i8(l, i)] = a[i][l] = l < k ? random_activation(h, kind) : 0;
+        rows[i].zero = random_below(h, 3) ? (int32_t)random_below(h, 256) : random_below(h, 2) ? 0 : 255;
+        rows[i].scale = random_below(h, 2) ? 1.0f : random_float(h, 0.0f, 1.0f);
+    }
+    for (size_t p = 0; p < n_panels; p++)
+        make_panel_i8(h, k, (int)kind, &panels[p]);
+    h->kernels->multiply_ordered_i8(m, k, group, rows, n_panels, panels, c, ldc);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n_panels * PANEL; j++)
+            check_near(h, (double)c[i * ldc + j],
+                       (double)exact_product(&panels[j / PANEL], j % PANEL, k, a[i], &rows[i]), 0, i, j);
+    end_case(h);
+}
+
+void test_multiply_ordered_i8(harness *h)
+{
+    static const size_t ks[] = {1, 3, 4, 7, 64, 65, 197};
+    for (size_t m = 1; m <= LUTRA_GROUP_ROWS; m++)
+        for (size_t n_panels = 1; n_panels <= LUTRA_TILE_PANELS_I8; n_panels++) {
+            for (size_t i = 0; i < N_EXTREMES * sizeof ks / sizeof *ks; i++)
+                check_multiply_ordered(h, m, ks[i / N_EXTREMES], n_panels, (extremes)(i % N_EXTREMES));
+            /* The most inputs that may be: sums come within a factor of two of int32's end. */
+            if (m == 1 || m == LUTRA_GROUP_ROWS)
+                check_multiply_ordered(h, m, LUTRA_MAX_INPUTS, n_panels, LARGEST);
+        }
+}
+
 /* ---- pairs ------------------------------------------------------------------------------------- */
 
 void test_pair_panel_i8(harness *h)
@@ -321,14 +377,14 @@ static bool is_safe(const int8_t *first, const int8_t *second)
     return true;
 }
 
-static const int8_t *tile_of(harness *h, const int8_t *half, size_t n_tiles, uint16_t input, unsigned *seen)
+static const int8_t *tile_of(harness *h, const int8_t *half, size_t n_tiles, uint16_t tile, unsigned *seen)
 {
-    if (input % LUTRA_TILE_INPUTS || input / LUTRA_TILE_INPUTS >= n_tiles) {
-        fail_case(h, "input %u begins no tile", input);
+    if (tile % LUTRA_ORDER_STEP || tile / LUTRA_ORDER_STEP >= n_tiles) {
+        fail_case(h, "%u is no tile", tile);
         return half;
     }
-    seen[input / LUTRA_TILE_INPUTS]++;
-    return half + (size_t)input * PANEL;
+    seen[tile / LUTRA_ORDER_STEP]++;
+    return half + (size_t)(tile / LUTRA_ORDER_STEP) * LUTRA_TILE_LANES;
 }
 
 static void check_half(harness *h, const int8_t *half, size_t n_tiles, const lutra_order_i8 *order)
@@ -387,7 +443,7 @@ static struct i8_bench {
     lutra_panel_i8 panels[LUTRA_TILE_PANELS_I8];
     size_t m, k;
     const float *x;
-    uint8_t *a;
+    uint8_t *a, *group;
     lutra_row_i8 rows[LUTRA_TILE_ROWS_I8];
     uint16_t *order;
     float *c;
@@ -458,6 +514,15 @@ void bench_unpack_panel_i8(harness *h)
     }
 }
 
+static void report_multiply(harness *h, size_t n, void (*call)(void *))
+{
+    const double gmacs = (double)(bench.m * n * bench.k) / time_call(call, NULL, 1) * 1e-9;
+    printf("  %zu x %zu, k %zu: %.1f GMAC/s", bench.m, n, bench.k, gmacs);
+    if (h->peak_i8_gmacs > 0)
+        printf(", %.0f %% of the peak", 100.0 * gmacs / h->peak_i8_gmacs);
+    printf("\n");
+}
+
 static void call_multiply(void *argument)
 {
     (void)argument;
@@ -476,11 +541,47 @@ void bench_multiply_i8(harness *h)
         bench.c = guarded(h, bench.m * n * sizeof(float), 64);
         for (size_t p = 0; p < LUTRA_TILE_PANELS_I8; p++)
             make_panel_i8(h, bench.k, SMALL_WEIGHTS, &bench.panels[p]);
-        const double gmacs = (double)(bench.m * n * bench.k) / time_call(call_multiply, NULL, 1) * 1e-9;
-        printf("  %zu x %zu, k %zu: %.1f GMAC/s", bench.m, n, bench.k, gmacs);
-        if (h->peak_i8_gmacs > 0)
-            printf(", %.0f %% of the peak", 100.0 * gmacs / h->peak_i8_gmacs);
-        printf("\n");
+        report_multiply(h, n, call_multiply);
+        end_case(h);
+    }
+}
+
+static void call_group(void *argument)
+{
+    (void)argument;
+    bench.h->kernels->group_rows_i8(BENCH_K, bench.a, BENCH_K, bench.group);
+}
+
+void bench_group_rows_i8(harness *h)
+{
+    begin_case(h, "benchmark");
+    bench = (struct i8_bench){.h = h};
+    bench.a = guarded(h, LUTRA_GROUP_ROWS * BENCH_K, 64);
+    bench.group = guarded(h, LUTRA_GROUP_ROWS * BENCH_K, 64);
+    printf("  %.2f G numbers/s\n",
+           LUTRA_GROUP_ROWS * (double)BENCH_K / time_call(call_group, NULL, 1) * 1e-9);
+    end_case(h);
+}
+
+static void call_multiply_ordered(void *argument)
+{
+    (void)argument;
+    bench.h->kernels->multiply_ordered_i8(bench.m, bench.k, bench.group, bench.rows, LUTRA_TILE_PANELS_I8,
+                                          bench.panels, bench.c, LUTRA_TILE_PANELS_I8 * PANEL);
+}
+
+void bench_multiply_ordered_i8(harness *h)
+{
+    static const size_t ks[] = {64, 192, 768, 3072};
+    const size_t n = LUTRA_TILE_PANELS_I8 * PANEL;
+    for (size_t i = 0; i < 8; i++) {
+        begin_case(h, "benchmark");
+        bench = (struct i8_bench){.h = h, .k = ks[i / 2], .m = i % 2 ? 1 : LUTRA_GROUP_ROWS};
+        bench.group = guarded(h, LUTRA_GROUP_ROWS * bench.k, 64);
+        bench.c = guarded(h, bench.m * n * sizeof(float), 64);
+        for (size_t p = 0; p < LUTRA_TILE_PANELS_I8; p++)
+            make_panel_i8(h, bench.k, SMALL_WEIGHTS, &bench.panels[p]);
+        report_multiply(h, n, call_multiply_ordered);
         end_case(h);
     }
 }
@@ -521,11 +622,7 @@ void bench_multiply_pairs_i8(harness *h)
         bench.c = guarded(h, bench.m * n * sizeof(float), 64);
         for (size_t p = 0; p < LUTRA_TILE_PANELS_I8; p++)
             make_panel_i8(h, bench.k, SMALL_WEIGHTS, &bench.panels[p]);
-        const double gmacs = (double)(bench.m * n * bench.k) / time_call(call_multiply_pairs, NULL, 1) * 1e-9;
-        printf("  %zu x %zu, k %zu: %.1f GMAC/s", bench.m, n, bench.k, gmacs);
-        if (h->peak_i8_gmacs > 0)
-            printf(", %.0f %% of the peak", 100.0 * gmacs / h->peak_i8_gmacs);
-        printf("\n");
+        report_multiply(h, n, call_multiply_pairs);
         end_case(h);
     }
 }

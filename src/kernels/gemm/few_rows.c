@@ -91,22 +91,23 @@ bool lutra_few_rows_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, c
     return true;
 }
 
-bool lutra_few_rows_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
+bool lutra_is_few_rows_i8(const lutra_kernels *kernels, const lutra_gemm *gemm)
+{
+    const lutra_kernels *reference = lutra_kernels_level(0);
+    return is_tuned(gemm->weights) && gemm->m <= LUTRA_FEW_ROWS &&
+           (kernels == reference || kernels->multiply_few_rows_i8 != reference->multiply_few_rows_i8);
+}
+
+void lutra_few_rows_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
                        const lutra_matrix_i8 *weights, const uint8_t *a, size_t lda, const lutra_row_i8 *rows)
 {
-    const lutra_matrix *w = gemm->weights;
-    const lutra_kernels *reference = lutra_kernels_level(0);
     struct job job = {.kernels = kernels,
                       .gemm = gemm,
                       .codebook_scale = weights->codebook_scale,
                       .a_i8 = a,
                       .lda_i8 = lda,
                       .rows = rows};
-    if (!is_tuned(w) || gemm->m > LUTRA_FEW_ROWS ||
-        (kernels != reference && kernels->multiply_few_rows_i8 == reference->multiply_few_rows_i8))
-        return false;
     for (size_t i = 0; i < 256; i++)
-        job.codebook[i] = weights->codebook[i & ((1u << w->layout.bits) - 1)];
+        job.codebook[i] = weights->codebook[i & ((1u << gemm->weights->layout.bits) - 1)];
     run(pool, &job);
-    return true;
 }

@@ -18,8 +18,10 @@
  * its own for it; false where it is not. */
 bool lutra_few_rows_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm);
 
-/* The same in 8 bits; `a` [gemm->m][lda] are the activations as `rows` [gemm->m] describe them. */
-bool lutra_few_rows_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
+/* The same in 8 bits, parted in two: whether the product is such a one, and the product; `a` [gemm->m][lda]
+ * are the activations as `rows` [gemm->m] describe them. */
+bool lutra_is_few_rows_i8(const lutra_kernels *kernels, const lutra_gemm *gemm);
+void lutra_few_rows_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
                        const lutra_matrix_i8 *weights, const uint8_t *a, size_t lda,
                        const lutra_row_i8 *rows);
 

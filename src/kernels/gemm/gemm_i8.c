@@ -3,9 +3,9 @@
  * Two passes: the rows of activations are quantised once, then the product is cut into tasks as in gemm.c, a
  * group of panels times a part of the rows. Scratch:
  *
- *     | activations [m, even][row_bytes(k)] | rows [m] |
- *     then for each thread | tiles [LUTRA_TILE_PANELS_I8][k_padded][16] | tile [LUTRA_TILE_ROWS_I8][columns]
- * |
+ *     | activations [m, whole groups][row_bytes(k)] | rows [m] |
+ *     then for each thread
+ *     | tiles [LUTRA_TILE_PANELS_I8][k_padded][16], or a group's rows | tile [LUTRA_TILE_ROWS_I8][columns] |
  */
 #include "kernels/gemm/gemm_i8.h"
 
@@ -15,27 +15,28 @@
 #include "base/memory.h"
 #include "base/size.h"
 #include "kernels/gemm/dense.h"
-#include "kernels/gemm/pair_i8.h"
-#include "kernels/table.h"
+#include "kernels/gemm/form_i8.h"
 
 /* k is padded to whole groups of packed tiles: at most 8 tiles of 4 inputs. */
 #define MAX_GROUP_INPUTS ((size_t)32)
-/* Rows that a task quantises: enough to be worth handing out. */
+/* Rows that a task quantises: enough to be worth handing out, and whole groups and pairs. */
 #define ROWS_PER_TASK ((size_t)16)
 /* So many tasks per thread that a slower thread leaves some to the others; more would decode panels twice. */
 #define TASKS_PER_THREAD ((size_t)3)
+#define PANELS_PER_TASK ((size_t)4) /* that are ordered */
 #define GROUP_COLUMNS ((size_t)(LUTRA_TILE_PANELS_I8 * LUTRA_PANEL))
 
 struct job {
     const lutra_kernels *kernels;
     const lutra_gemm *gemm;
     const lutra_matrix_i8 *weights;
-    uint8_t *a;         /* [m][lda], in pairs where the level wants them */
+    lutra_form_i8 form;
+    uint8_t *a;         /* [m][lda], in groups or pairs where the form wants them */
     lutra_row_i8 *rows; /* [m] */
     size_t lda;
     char *scratch; /* of the threads */
     size_t scratch_stride;
-    size_t n_chunks; /* of at most a tile's rows, as even as possible, or as whole pairs allow */
+    size_t n_chunks; /* of at most a tile's rows, as even as possible, or as whole groups or pairs allow */
     size_t n_parts;  /* of chunks, for each group of panels */
 };
 
@@ -127,39 +128,61 @@ static lutra_status quantise_dense(const lutra_matrix *w, lutra_matrix_i8 *resul
     return LUTRA_OK;
 }
 
-/* Every panel is unpacked once more: what its tiles' order is takes longer to find out than to multiply a few
- * rows, and is the same for every product. */
-static lutra_status order_panels(const lutra_kernels *kernels, lutra_matrix_i8 *result, lutra_error *error)
+struct ordering {
+    const lutra_kernels *kernels;
+    lutra_matrix_i8 *weights;
+    int8_t *tiles; /* of the threads' panels */
+    size_t n_panels;
+};
+
+/* PANELS_PER_TASK panels, each unpacked once more where it is clustered. */
+static void order_some(void *argument, size_t task, size_t worker)
+{
+    const struct ordering *job = argument;
+    const lutra_matrix *w = job->weights->matrix;
+    const size_t n_tiles = divide_up(w->k, LUTRA_TILE_INPUTS), numbers = lutra_order_numbers_i8(n_tiles);
+    const size_t end = smaller((task + 1) * PANELS_PER_TASK, job->n_panels);
+    lutra_panel_i8 panel = {.tiles = job->tiles + worker * w->layout.k_padded * LUTRA_PANEL};
+    for (size_t i = task * PANELS_PER_TASK; i < end; i++) {
+        uint16_t *order = job->weights->orders + i * numbers;
+        if (w->dense) {
+            job->kernels->order_panel_i8(n_tiles, job->weights->panels[i].tiles, order);
+            job->weights->panels[i].order = order;
+            continue;
+        }
+        job->kernels->unpack_panel_i8(&w->layout, w->indices + i * w->layout.block_bytes,
+                                      job->weights->codebook, &panel);
+        job->kernels->order_panel_i8(n_tiles, panel.tiles, order);
+    }
+}
+
+/* What its tiles' order is takes longer to find out than to multiply a panel with a few rows, and is the same
+ * for every product. */
+static lutra_status order_panels(const lutra_kernels *kernels, lutra_thread_pool *pool,
+                                 lutra_matrix_i8 *result, lutra_error *error)
 {
     const lutra_matrix *w = result->matrix;
-    const size_t n_panels = divide_up(w->n, LUTRA_PANEL), n_tiles = divide_up(w->k, LUTRA_TILE_INPUTS);
-    const size_t numbers = lutra_order_numbers_i8(n_tiles);
-    lutra_panel_i8 panel = {.tiles = NULL};
-    lutra_status status =
-        lutra_allocate(n_panels, numbers * sizeof *result->orders, "orders of tiles", &result->orders, error);
+    struct ordering job = {.kernels = kernels, .weights = result, .n_panels = divide_up(w->n, LUTRA_PANEL)};
+    const size_t numbers = lutra_order_numbers_i8(divide_up(w->k, LUTRA_TILE_INPUTS));
+    lutra_status status = lutra_allocate(job.n_panels, numbers * sizeof *result->orders, "orders of tiles",
+                                         &result->orders, error);
     if (status == LUTRA_OK && !w->dense)
-        status = lutra_allocate(w->layout.k_padded, LUTRA_PANEL, "a panel", &panel.tiles, error);
-    for (size_t i = 0; status == LUTRA_OK && i < n_panels; i++) {
-        if (!w->dense)
-            kernels->unpack_panel_i8(&w->layout, w->indices + i * w->layout.block_bytes, result->codebook,
-                                     &panel);
-        kernels->order_panel_i8(n_tiles, w->dense ? result->panels[i].tiles : panel.tiles,
-                                result->orders + i * numbers);
-        if (w->dense)
-            result->panels[i].order = result->orders + i * numbers;
-    }
-    free(panel.tiles);
+        status = lutra_allocate(w->layout.k_padded, LUTRA_PANEL * lutra_thread_pool_size(pool), "panels",
+                                &job.tiles, error);
+    if (status == LUTRA_OK)
+        lutra_thread_pool_run(pool, divide_up(job.n_panels, PANELS_PER_TASK), order_some, &job);
+    free(job.tiles);
     return status;
 }
 
-lutra_status lutra_matrix_i8_create(const lutra_kernels *kernels, const lutra_matrix *matrix,
-                                    lutra_matrix_i8 *result, lutra_error *error)
+lutra_status lutra_matrix_i8_create(const lutra_kernels *kernels, lutra_thread_pool *pool,
+                                    const lutra_matrix *matrix, lutra_matrix_i8 *result, lutra_error *error)
 {
     *result = (lutra_matrix_i8){.matrix = matrix};
     lutra_status status = matrix->dense ? quantise_dense(matrix, result, error)
                                         : bring_codebook(kernels, matrix, result, error);
     if (status == LUTRA_OK && kernels->form_i8 == LUTRA_ORDERED_I8)
-        status = order_panels(kernels, result, error);
+        status = order_panels(kernels, pool, result, error);
     if (status)
         lutra_matrix_i8_free(result);
     return status;
@@ -216,7 +239,8 @@ static size_t thread_bytes(size_t max_k)
 
 static size_t activation_bytes(size_t m, size_t k)
 {
-    return lutra_round_up(m, 2) * row_bytes(k) + lutra_round_up(m * sizeof(lutra_row_i8), LUTRA_ALIGNMENT);
+    return lutra_round_up(m, LUTRA_GROUP_ROWS) * row_bytes(k) +
+           lutra_round_up(m * sizeof(lutra_row_i8), LUTRA_ALIGNMENT);
 }
 
 bool lutra_gemm_i8_scratch(size_t max_m, size_t max_k, size_t n_threads, size_t *bytes)
@@ -224,27 +248,50 @@ bool lutra_gemm_i8_scratch(size_t max_m, size_t max_k, size_t n_threads, size_t 
     size_t activations;
     /* The other sums are small: k is at most LUTRA_MAX_INPUTS. */
     return lutra_size_multiply(max_m, row_bytes(max_k) + sizeof(lutra_row_i8), &activations) &&
-           lutra_size_add(activations, row_bytes(max_k) + LUTRA_ALIGNMENT + n_threads * thread_bytes(max_k),
+           lutra_size_add(activations,
+                          LUTRA_GROUP_ROWS * row_bytes(max_k) + LUTRA_ALIGNMENT +
+                              n_threads * thread_bytes(max_k),
                           bytes);
+}
+
+/* Quantises rows first..end - 1; row i goes to out + (i - first) * ld. */
+static void quantise(const struct job *job, size_t first, size_t end, uint8_t *out, size_t ld)
+{
+    const lutra_gemm *gemm = job->gemm;
+    const size_t k = gemm->weights->k;
+    for (size_t i = first; i < end; i++)
+        job->kernels->quantise_row_i8(k, lutra_round_up(k, 64), gemm->a + i * gemm->lda,
+                                      out + (i - first) * ld, &job->rows[i]);
 }
 
 static void quantise_rows(void *argument, size_t task, size_t worker)
 {
     const struct job *job = argument;
-    const lutra_gemm *gemm = job->gemm;
-    const size_t k = gemm->weights->k, end = smaller((task + 1) * ROWS_PER_TASK, gemm->m);
-    const size_t padded = lutra_round_up(k, 64);
-    const bool paired = job->kernels->form_i8 == LUTRA_PAIRED_I8;
-    uint8_t *even = (uint8_t *)job->scratch + worker * job->scratch_stride; /* of a pair */
-    for (size_t i = task * ROWS_PER_TASK; i < end; i++) {
-        uint8_t *row = job->a + i * job->lda;
-        job->kernels->quantise_row_i8(k, padded, gemm->a + i * gemm->lda, paired && i % 2 == 0 ? even : row,
-                                      &job->rows[i]);
-        if (paired && i % 2 == 0 && i + 1 == gemm->m)
-            memset(row + job->lda, 0, padded); /* it has no partner */
-        if (paired && (i % 2 == 1 || i + 1 == gemm->m))
-            lutra_pair_rows_i8(padded, even, job->a + (i | 1) * job->lda,
-                               job->a + (i & ~(size_t)1) * job->lda);
+    const size_t padded = lutra_round_up(job->gemm->weights->k, 64), lda = job->lda;
+    const size_t first = task * ROWS_PER_TASK, end = smaller(first + ROWS_PER_TASK, job->gemm->m);
+    uint8_t *rows = (uint8_t *)job->scratch + worker * job->scratch_stride; /* of a group, or one of a pair */
+    switch (job->form) {
+    case LUTRA_PLAIN_I8:
+        quantise(job, first, end, job->a + first * lda, lda);
+        break;
+    case LUTRA_ORDERED_I8: /* rows that a group lacks are whatever lay there: nobody looks at their products
+                            */
+        for (size_t i = first; i < end; i += LUTRA_GROUP_ROWS) {
+            quantise(job, i, smaller(i + LUTRA_GROUP_ROWS, end), rows, padded);
+            job->kernels->group_rows_i8(padded, rows, padded, job->a + i * lda);
+        }
+        break;
+    case LUTRA_PAIRED_I8:
+        for (size_t i = first; i < end; i += 2) {
+            uint8_t *pair = job->a + i * lda;
+            quantise(job, i, i + 1, rows, padded);
+            if (i + 1 < end)
+                quantise(job, i + 1, i + 2, pair + lda, lda);
+            else
+                memset(pair + lda, 0, padded); /* it has no partner */
+            lutra_pair_rows_i8(padded, rows, pair + lda, pair);
+        }
+        break;
     }
 }
 
@@ -284,9 +331,14 @@ static void describe_columns(const struct job *job, size_t first, size_t n, lutr
 static size_t first_row(const struct job *job, size_t chunk)
 {
     const size_t m = job->gemm->m;
-    return job->kernels->form_i8 == LUTRA_PAIRED_I8
-               ? smaller(2 * (divide_up(m, 2) * chunk / job->n_chunks), m)
-               : m * chunk / job->n_chunks;
+    switch (job->form) {
+    case LUTRA_ORDERED_I8:
+        return smaller(LUTRA_GROUP_ROWS * chunk, m);
+    case LUTRA_PAIRED_I8:
+        return smaller(2 * (divide_up(m, 2) * chunk / job->n_chunks), m);
+    default:
+        return m * chunk / job->n_chunks;
+    }
 }
 
 static void multiply_group(void *argument, size_t task, size_t worker)
@@ -299,8 +351,6 @@ static void multiply_group(void *argument, size_t task, size_t worker)
     const size_t first = group * GROUP_COLUMNS, n = smaller(GROUP_COLUMNS, w->n - first);
     const size_t n_panels = divide_up(n, LUTRA_PANEL);
     const size_t panel_bytes = lutra_round_up(w->k, MAX_GROUP_INPUTS) * LUTRA_PANEL;
-    lutra_multiply_i8_kernel *multiply =
-        kernels->form_i8 == LUTRA_PAIRED_I8 ? kernels->multiply_pairs_i8 : kernels->multiply_i8;
     char *scratch = job->scratch + worker * job->scratch_stride;
     float *tile = (float *)(void *)(scratch + LUTRA_TILE_PANELS_I8 * panel_bytes);
     lutra_panel_i8 panels[LUTRA_TILE_PANELS_I8];
@@ -313,8 +363,8 @@ static void multiply_group(void *argument, size_t task, size_t worker)
     const size_t end = job->n_chunks * (part + 1) / job->n_parts;
     for (size_t chunk = job->n_chunks * part / job->n_parts; chunk < end; chunk++) {
         const size_t row = first_row(job, chunk), m = first_row(job, chunk + 1) - row;
-        multiply(m, w->k, job->a + row * job->lda, job->lda, job->rows + row, n_panels, panels, tile,
-                 GROUP_COLUMNS);
+        lutra_multiply_form_i8(kernels, job->form, m, w->k, job->a + row * job->lda, job->lda,
+                               job->rows + row, n_panels, panels, tile, GROUP_COLUMNS);
         kernels->finish_f32(&columns, m, n, tile, GROUP_COLUMNS, gemm->c + row * gemm->ldc + first, gemm->ldc,
                             gemm->residual ? gemm->residual + row * gemm->ldr + first : NULL, gemm->ldr);
     }
@@ -325,23 +375,27 @@ void lutra_gemm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const 
 {
     const size_t n_threads = lutra_thread_pool_size(pool);
     const size_t k = gemm->weights->k, n_groups = divide_up(gemm->weights->n, GROUP_COLUMNS);
-    struct job job = {
-        .kernels = kernels,
-        .gemm = gemm,
-        .weights = weights,
-        .a = scratch,
-        .rows = (lutra_row_i8 *)(void *)((char *)scratch + lutra_round_up(gemm->m, 2) * row_bytes(k)),
-        .lda = row_bytes(k),
-        .scratch = (char *)scratch + activation_bytes(gemm->m, k),
-        .scratch_stride = thread_bytes(k),
-        .n_chunks = divide_up(gemm->m, kernels->form_i8 == LUTRA_PAIRED_I8 ? LUTRA_TILE_ROWS_PAIRED_I8
-                                                                           : LUTRA_TILE_ROWS_I8),
-        .n_parts = 1};
+    struct job job = {.kernels = kernels,
+                      .gemm = gemm,
+                      .weights = weights,
+                      .form = lutra_is_few_rows_i8(kernels, gemm) ? LUTRA_PLAIN_I8 : kernels->form_i8,
+                      .a = scratch,
+                      .rows =
+                          (lutra_row_i8 *)(void *)((char *)scratch +
+                                                   lutra_round_up(gemm->m, LUTRA_GROUP_ROWS) * row_bytes(k)),
+                      .lda = row_bytes(k),
+                      .scratch = (char *)scratch + activation_bytes(gemm->m, k),
+                      .scratch_stride = thread_bytes(k),
+                      .n_parts = 1};
     if (gemm->m == 0 || n_groups == 0)
         return;
+    lutra_thread_pool_run(pool, divide_up(gemm->m, ROWS_PER_TASK), quantise_rows, &job);
+    if (lutra_is_few_rows_i8(kernels, gemm)) {
+        lutra_few_rows_i8(kernels, pool, gemm, weights, job.a, job.lda, job.rows);
+        return;
+    }
+    job.n_chunks = divide_up(gemm->m, lutra_form_rows_i8(job.form));
     if (n_threads > 1)
         job.n_parts = smaller(divide_up(n_threads * TASKS_PER_THREAD, n_groups), job.n_chunks);
-    lutra_thread_pool_run(pool, divide_up(gemm->m, ROWS_PER_TASK), quantise_rows, &job);
-    if (!lutra_few_rows_i8(kernels, pool, gemm, weights, job.a, job.lda, job.rows))
-        lutra_thread_pool_run(pool, n_groups * job.n_parts, multiply_group, &job);
+    lutra_thread_pool_run(pool, n_groups * job.n_parts, multiply_group, &job);
 }

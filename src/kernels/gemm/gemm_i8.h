@@ -4,7 +4,7 @@
  * are decoded to int8, their products are summed in int32, exactly. What follows a sum (scales, bias,
  * activation, layer scale, residual) is f32, as in gemm.h.
  *
- *     lutra_matrix_i8_create(kernels, &matrix, &weights, error);      // once
+ *     lutra_matrix_i8_create(kernels, pool, &matrix, &weights, error);      // once
  *     lutra_gemm_i8(kernels, pool, &gemm, &weights, scratch);         // gemm.weights == &matrix
  */
 #ifndef LUTRA_KERNELS_GEMM_I8_H
@@ -16,7 +16,7 @@
 typedef struct lutra_panel_i8 {
     int8_t *tiles;         /* [k_padded / 4][16][4], 64-byte aligned: a tile is one operand of vpdpbusd */
     int32_t sums[16];      /* of an output's k weights */
-    const uint16_t *order; /* of its tiles (order_i8.h), where the level's multiply_i8 wants one */
+    const uint16_t *order; /* of its tiles (order_i8.h), where the level wants one */
 } lutra_panel_i8;
 
 /* Where the weight of input `k` for one of a panel's 16 outputs lies in its tiles. */
@@ -41,8 +41,8 @@ typedef struct lutra_matrix_i8 {
 
 /* A codebook of floats is brought to the grid of its largest entry that the matrix uses, which costs
  * accuracy: lutra_matrix_i8_row shows what became of the weights. `matrix` must outlive the result. */
-lutra_status lutra_matrix_i8_create(const lutra_kernels *kernels, const lutra_matrix *matrix,
-                                    lutra_matrix_i8 *result, lutra_error *error);
+lutra_status lutra_matrix_i8_create(const lutra_kernels *kernels, lutra_thread_pool *pool,
+                                    const lutra_matrix *matrix, lutra_matrix_i8 *result, lutra_error *error);
 void lutra_matrix_i8_free(lutra_matrix_i8 *matrix);
 
 /* Row `row` of the matrix as products see it -> `out` [k]. */

@@ -9,8 +9,11 @@
  *   single  that holds for the tile alone;
  *   halved  that does not hold: each weight has to be multiplied as a sum of two of half its size.
  *
- * As stored, for one half after the other: the number of pairs, the number of singles, then the first input
- * of each tile, the pairs first and the halved last.
+ * As stored, for one half after the other: the number of pairs, the number of singles, then where each tile
+ * lies (LUTRA_ORDER_STEP), the pairs first and the halved last.
+ *
+ * The rows of activations go with it in groups of LUTRA_GROUP_ROWS, [k_padded / 4][8][4]: what a tile is
+ * multiplied with lies side by side, so that one register leads to all of it.
  */
 #ifndef LUTRA_KERNELS_GEMM_ORDER_I8_H
 #define LUTRA_KERNELS_GEMM_ORDER_I8_H
@@ -22,12 +25,18 @@
  * fits, 129 * 255 does not. */
 #define LUTRA_MAX_PAIR_SUM 128
 
+/* Tile t is written down as LUTRA_ORDER_STEP * t: x86 multiplies an index by up to 8 as it addresses memory,
+ * and that makes 64 bytes of weights or, by 4, the 32 bytes of a group's activations. */
+#define LUTRA_ORDER_STEP 8
+
+#define LUTRA_GROUP_ROWS ((size_t)8)
+
 /* Tiles that wait for one that they can be paired with. */
 #define LUTRA_WAITING_TILES 8
 
 typedef struct lutra_order_i8 {
     size_t n_pairs, n_singles, n_halved;
-    const uint16_t *pairs, *singles, *halved; /* first inputs: [n_pairs][2], [n_singles], [n_halved] */
+    const uint16_t *pairs, *singles, *halved; /* tiles: [n_pairs][2], [n_singles], [n_halved] */
 } lutra_order_i8;
 
 /* Numbers that the order of a panel of `n_tiles` takes. */
@@ -46,6 +55,12 @@ static inline lutra_order_i8 lutra_order_of_half_i8(const uint16_t *order, size_
                             .pairs = numbers + 2,
                             .singles = numbers + 2 + 2 * n_pairs,
                             .halved = numbers + 2 + 2 * n_pairs + n_singles};
+}
+
+/* Where input `k` of row `row` lies in its group. */
+static inline size_t lutra_group_byte_i8(size_t k, size_t row)
+{
+    return (k / 4 * LUTRA_GROUP_ROWS + row) * 4 + k % 4;
 }
 
 #endif

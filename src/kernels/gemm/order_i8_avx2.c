@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A half tile's sums of positive and of negative weights are 32 bytes, one vector, and whether two tiles fit
- * each other is one saturating addition and a comparison. A place where none waits holds 255 and fits nobody.
+ * each other is one saturating addition and a comparison.
  */
 #include <immintrin.h>
 #include <string.h>
@@ -27,82 +27,81 @@ LUTRA_INLINE bool all_small(__m256i sums)
     return _mm256_testz_si256(rest, rest);
 }
 
+/* The oldest first. */
 struct waiting {
     __m256i magnitudes[LUTRA_WAITING_TILES];
-    uint16_t inputs[LUTRA_WAITING_TILES];
-    unsigned free; /* a bit for each place */
-    size_t next;   /* to be emptied when none is free */
+    size_t tiles[LUTRA_WAITING_TILES];
+    size_t n;
 };
 
-/* The first place whose tile fits, or LUTRA_WAITING_TILES. */
-LUTRA_INLINE unsigned find_partner(const struct waiting *waiting, __m256i magnitudes)
+/* The youngest that fits, or waiting->n. Who fits well has gone by now, so that is soon found or not at all.
+ */
+LUTRA_INLINE size_t find_partner(const struct waiting *waiting, __m256i magnitudes)
 {
-    unsigned fits = 1u << LUTRA_WAITING_TILES;
-    LUTRA_UNROLL
-    for (unsigned i = 0; i < LUTRA_WAITING_TILES; i++)
-        fits |= (unsigned)all_small(_mm256_adds_epu8(waiting->magnitudes[i], magnitudes)) << i;
-    return (unsigned)__builtin_ctz(fits);
+    for (size_t i = waiting->n; i-- > 0;)
+        if (all_small(_mm256_adds_epu8(waiting->magnitudes[i], magnitudes)))
+            return i;
+    return waiting->n;
+}
+
+/* Takes out who waits at `place`, and returns its tile. */
+LUTRA_INLINE size_t take(struct waiting *waiting, size_t place)
+{
+    const size_t tile = waiting->tiles[place];
+    waiting->n--;
+    for (size_t i = place; i < waiting->n; i++) {
+        waiting->magnitudes[i] = waiting->magnitudes[i + 1];
+        waiting->tiles[i] = waiting->tiles[i + 1];
+    }
+    return tile;
 }
 
 /* Marks a tile, one bit for each. */
-LUTRA_INLINE void mark(uint64_t *tiles, size_t input)
+LUTRA_INLINE void mark(uint64_t *marks, size_t tile)
 {
-    const size_t t = input / LUTRA_TILE_INPUTS;
-    tiles[t / 64] |= (uint64_t)1 << t % 64;
+    marks[tile / 64] |= (uint64_t)1 << tile % 64;
 }
 
-/* The first inputs of the marked tiles; returns how many. */
-static size_t list(size_t n_tiles, const uint64_t *tiles, uint16_t *inputs)
+LUTRA_INLINE uint16_t written(size_t tile)
+{
+    return (uint16_t)(LUTRA_ORDER_STEP * tile);
+}
+
+/* Writes the marked tiles down; returns how many. */
+static size_t list(size_t n_tiles, const uint64_t *marks, uint16_t *tiles)
 {
     size_t n = 0;
     for (size_t i = 0; i * 64 < n_tiles; i++)
-        for (uint64_t rest = tiles[i]; rest; rest &= rest - 1)
-            inputs[n++] = (uint16_t)(LUTRA_TILE_INPUTS * (i * 64 + (size_t)__builtin_ctzll(rest)));
+        for (uint64_t rest = marks[i]; rest; rest &= rest - 1)
+            tiles[n++] = written(i * 64 + (size_t)__builtin_ctzll(rest));
     return n;
-}
-
-/* Places a tile that found no partner; who has to leave stays single. */
-LUTRA_INLINE void leave_waiting(struct waiting *waiting, __m256i magnitudes, size_t input, uint64_t *singles)
-{
-    size_t place = waiting->next % LUTRA_WAITING_TILES;
-    if (waiting->free) {
-        place = (size_t)__builtin_ctz(waiting->free);
-    } else {
-        mark(singles, waiting->inputs[place]);
-        waiting->next++;
-    }
-    waiting->magnitudes[place] = magnitudes;
-    waiting->inputs[place] = (uint16_t)input;
-    waiting->free &= ~(1u << place);
 }
 
 static void order_half(size_t n_tiles, const int8_t *tiles, uint16_t *order)
 {
     uint64_t singles[MAX_TILES / 64], halved[MAX_TILES / 64];
-    struct waiting waiting = {.free = (1u << LUTRA_WAITING_TILES) - 1};
+    struct waiting waiting;
     uint16_t *pairs = order + 2;
-    memset(singles, 0, sizeof singles);
-    memset(halved, 0, sizeof halved);
-    for (size_t i = 0; i < LUTRA_WAITING_TILES; i++)
-        waiting.magnitudes[i] = _mm256_set1_epi8(-1);
+    memset(singles, 0, (n_tiles + 63) / 64 * sizeof *singles);
+    memset(halved, 0, (n_tiles + 63) / 64 * sizeof *halved);
+    waiting.n = 0;
     for (size_t t = 0; t < n_tiles; t++) {
         const __m256i magnitudes = magnitudes_of(tiles + t * LUTRA_TILE_LANES);
-        const size_t input = LUTRA_TILE_INPUTS * t;
-        const unsigned partner = find_partner(&waiting, magnitudes);
-        if (partner < LUTRA_WAITING_TILES) {
-            *pairs++ = waiting.inputs[partner];
-            *pairs++ = (uint16_t)input;
-            waiting.magnitudes[partner] = _mm256_set1_epi8(-1);
-            waiting.free |= 1u << partner;
-        } else if (all_small(magnitudes)) {
-            leave_waiting(&waiting, magnitudes, input, singles);
+        const size_t partner = find_partner(&waiting, magnitudes);
+        if (partner < waiting.n) {
+            *pairs++ = written(take(&waiting, partner));
+            *pairs++ = written(t);
+        } else if (!all_small(magnitudes)) {
+            mark(halved, t);
         } else {
-            mark(halved, input);
+            if (waiting.n == LUTRA_WAITING_TILES)
+                mark(singles, take(&waiting, 0));
+            waiting.magnitudes[waiting.n] = magnitudes;
+            waiting.tiles[waiting.n++] = t;
         }
     }
-    for (size_t i = 0; i < LUTRA_WAITING_TILES; i++)
-        if (!(waiting.free >> i & 1))
-            mark(singles, waiting.inputs[i]);
+    while (waiting.n > 0)
+        mark(singles, take(&waiting, 0));
     const size_t n_singles = list(n_tiles, singles, pairs);
     list(n_tiles, halved, pairs + n_singles);
     order[0] = (uint16_t)((size_t)(pairs - order - 2) / 2);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Greedy: the tiles in turn, each paired with the first of those that wait for a partner that suits it, or
- * else left to wait. Where all places are taken the places are emptied in turn, and who waited there stays
- * single.
+ * Greedy: the tiles in turn, each paired with the youngest of those that wait for a partner that suits it, or
+ * else left to wait. Where too many wait, the oldest stays single.
  */
 #include <string.h>
 
@@ -36,13 +35,13 @@ static bool fit(const struct magnitudes *a, const struct magnitudes *b)
     return true;
 }
 
-/* Writes the first inputs of the tiles that are `kind`, and returns how many there are. */
-static size_t list(size_t n_tiles, const uint8_t *kinds, uint8_t kind, uint16_t *inputs)
+/* Writes down the tiles that are `kind`, and returns how many there are. */
+static size_t list(size_t n_tiles, const uint8_t *kinds, uint8_t kind, uint16_t *tiles)
 {
     size_t n = 0;
     for (size_t t = 0; t < n_tiles; t++)
         if (kinds[t] == kind)
-            inputs[n++] = (uint16_t)(LUTRA_TILE_INPUTS * t);
+            tiles[n++] = (uint16_t)(LUTRA_ORDER_STEP * t);
     return n;
 }
 
@@ -50,38 +49,36 @@ static void order_half(size_t n_tiles, const int8_t *tiles, uint16_t *order)
 {
     enum { SINGLE, PAIRED, HALVED };
     static const struct magnitudes nothing;
-    struct { /* for a partner */
-        bool taken;
+    struct { /* for a partner, the oldest first */
         size_t tile;
         struct magnitudes magnitudes;
-    } waiting[LUTRA_WAITING_TILES] = {0};
+    } waiting[LUTRA_WAITING_TILES + 1];
     uint8_t kinds[LUTRA_MAX_INPUTS / LUTRA_TILE_INPUTS] = {SINGLE};
-    size_t n_pairs = 0, next = 0;
+    size_t n_pairs = 0, n_waiting = 0;
     for (size_t t = 0; t < n_tiles; t++) {
         const struct magnitudes magnitudes = magnitudes_of(tiles + t * LUTRA_TILE_LANES);
-        size_t partner = 0, place = 0;
+        size_t partner = n_waiting, leaves = 0;
         if (!fit(&magnitudes, &nothing)) {
             kinds[t] = HALVED;
             continue;
         }
-        while (partner < LUTRA_WAITING_TILES &&
-               !(waiting[partner].taken && fit(&magnitudes, &waiting[partner].magnitudes)))
-            partner++;
-        if (partner < LUTRA_WAITING_TILES) {
-            order[2 + 2 * n_pairs] = (uint16_t)(LUTRA_TILE_INPUTS * waiting[partner].tile);
-            order[3 + 2 * n_pairs] = (uint16_t)(LUTRA_TILE_INPUTS * t);
+        while (partner > 0 && !fit(&magnitudes, &waiting[partner - 1].magnitudes))
+            partner--;
+        if (partner > 0) {
+            leaves = partner - 1;
+            order[2 + 2 * n_pairs] = (uint16_t)(LUTRA_ORDER_STEP * waiting[leaves].tile);
+            order[3 + 2 * n_pairs] = (uint16_t)(LUTRA_ORDER_STEP * t);
             n_pairs++;
-            kinds[t] = kinds[waiting[partner].tile] = PAIRED;
-            waiting[partner].taken = false;
-            continue;
+            kinds[t] = kinds[waiting[leaves].tile] = PAIRED;
+        } else {
+            waiting[n_waiting].tile = t;
+            waiting[n_waiting].magnitudes = magnitudes;
+            n_waiting++;
+            if (n_waiting <= LUTRA_WAITING_TILES)
+                continue;
         }
-        while (place < LUTRA_WAITING_TILES && waiting[place].taken)
-            place++;
-        if (place == LUTRA_WAITING_TILES)
-            place = next++ % LUTRA_WAITING_TILES;
-        waiting[place].taken = true;
-        waiting[place].tile = t;
-        waiting[place].magnitudes = magnitudes;
+        n_waiting--;
+        memmove(waiting + leaves, waiting + leaves + 1, (n_waiting - leaves) * sizeof *waiting);
     }
     const size_t n_singles = list(n_tiles, kinds, SINGLE, order + 2 + 2 * n_pairs);
     list(n_tiles, kinds, HALVED, order + 2 + 2 * n_pairs + n_singles);
