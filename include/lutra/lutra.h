@@ -207,6 +207,13 @@ LUTRA_API size_t lutra_model_n_steps(const lutra_model *model);
 LUTRA_API lutra_status lutra_model_step(const lutra_model *model, size_t index, lutra_step_info *info,
                                         lutra_error *error);
 
+/* What a run of `batch` pictures in `mode` on one thread brings from beyond a cache of `cache_bytes`, step by
+ * step, once it has run before: a model, which follows the order in which the kernels of this machine's level
+ * touch their operands and lets the cache forget what was used longest ago (docs/profiling.md). What is
+ * written back is not in it. `bytes` [lutra_model_n_steps]. */
+LUTRA_API lutra_status lutra_model_traffic(const lutra_model *model, lutra_mode mode, size_t batch,
+                                           uint64_t cache_bytes, uint64_t *bytes, lutra_error *error);
+
 /* ---- running ----------------------------------------------------------------------------------- */
 
 typedef struct lutra_context lutra_context;
@@ -266,7 +273,7 @@ LUTRA_API void lutra_context_observe(lutra_context *context, lutra_step_observer
 LUTRA_API lutra_status lutra_measure_peak(lutra_mode mode, size_t n_threads, double *gmacs,
                                           lutra_error *error);
 
-/* ---- other devices ------------------------------------------------------------------------------ */
+/* ---- devices ------------------------------------------------------------------------------------ */
 
 #define LUTRA_MAX_CACHES 4
 
@@ -330,6 +337,17 @@ typedef struct lutra_step_prediction {
 LUTRA_API lutra_status lutra_predict(const lutra_model *model, const lutra_device *device,
                                      const lutra_prediction_options *options, lutra_step_prediction *steps,
                                      lutra_error *error);
+
+/* What the system tells of this machine: title, cores, level of kernels, caches; all else 0. */
+LUTRA_API void lutra_device_look(lutra_device *device);
+
+/* Measures it too: clock, peaks and rates of reading, in some seconds. `progress` may be NULL. Errors: those
+ * of lutra_isa, UNSUPPORTED (no loop for the level's peak), MEMORY, CANCELLED. */
+LUTRA_API lutra_status lutra_device_measure(lutra_device *device, lutra_progress progress, void *user,
+                                            lutra_error *error);
+
+/* Writes a measured device's description, whole or not at all, for lutra_device_read. */
+LUTRA_API lutra_status lutra_device_write(const char *path, const lutra_device *device, lutra_error *error);
 
 /* ---- the offline job --------------------------------------------------------------------------- */
 

@@ -41,11 +41,6 @@ static float *at(const struct run *run, const lutra_operand *operand)
     return run->context->arena + operand->base * run->context->max_batch + operand->offset;
 }
 
-static bool is_dense(const lutra_operand *operand, size_t rows)
-{
-    return operand->stride == rows * operand->ld;
-}
-
 /* How the rows of a batch are passed on: all at once where they follow each other evenly in every operand,
  * with one row a picture as rows a picture apart, else picture by picture. */
 struct span {
@@ -55,9 +50,7 @@ struct span {
 
 static struct span span_of(const struct run *run, const lutra_step *step)
 {
-    const bool even = is_dense(&step->a, step->rows) && is_dense(&step->c, step->rows) &&
-                      (!step->has_residual || is_dense(&step->residual, step->rows));
-    if (step->rows == 1 || even)
+    if (lutra_step_is_even(step))
         return (struct span){.n_calls = 1, .rows = run->batch * step->rows};
     return (struct span){.n_calls = run->batch, .rows = step->rows, .by_picture = true};
 }

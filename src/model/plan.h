@@ -29,7 +29,7 @@ typedef struct lutra_step {
     lutra_op op;
     char name[96];
     size_t block; /* or LUTRA_NO_BLOCK */
-    size_t rows; /* per picture */
+    size_t rows;  /* per picture */
     lutra_operand a, c, residual;
     bool has_residual;
     lutra_linear linear;
@@ -52,6 +52,9 @@ lutra_status lutra_vit_plan(lutra_binding *binding, const lutra_vit *vit, lutra_
 
 /* MACs and bytes of one step, for one picture. */
 void lutra_step_describe(const lutra_vit *vit, const lutra_step *step, lutra_step_info *info);
+
+/* Whether the rows of a batch follow each other evenly in every operand, so that one call takes them all. */
+bool lutra_step_is_even(const lutra_step *step);
 
 /* Floats of a row that the step writes. */
 size_t lutra_step_columns(const lutra_vit *vit, const lutra_step *step);

@@ -76,6 +76,17 @@ void lutra_step_describe(const lutra_vit *vit, const lutra_step *step, lutra_ste
     }
 }
 
+static bool is_dense(const lutra_operand *operand, size_t rows)
+{
+    return operand->stride == rows * operand->ld;
+}
+
+bool lutra_step_is_even(const lutra_step *step)
+{
+    return step->rows == 1 || (is_dense(&step->a, step->rows) && is_dense(&step->c, step->rows) &&
+                               (!step->has_residual || is_dense(&step->residual, step->rows)));
+}
+
 size_t lutra_step_columns(const lutra_vit *vit, const lutra_step *step)
 {
     switch (step->op) {

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a device's description is measured with; for the files of this folder. */
+#ifndef LUTRA_PROFILE_MEASURE_H
+#define LUTRA_PROFILE_MEASURE_H
+
+#include "base/error.h"
+
+/* The caches for data of the first CPU, level 1 first; how many there are. 0 where the system does not tell.
+ */
+size_t lutra_read_caches(lutra_cache *caches /* [LUTRA_MAX_CACHES] */);
+
+/* Cycles a second: of additions that each wait for the one before. */
+double lutra_measure_clock(void);
+
+/* Bytes a second that `n_threads` read together, each through `bytes` of its own again and again. */
+lutra_status lutra_measure_reading(size_t n_threads, size_t bytes, double *bytes_per_second,
+                                   lutra_error *error);
+
+#endif

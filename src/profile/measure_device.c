@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* This machine's description: what the system tells of it, and what loops of one kind of work measure. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/size.h"
+#include "profile/measure.h"
+
+#define MIB ((size_t)1 << 20)
+#define ROUNDS 5 /* of which the best counts: others on the machine only ever make it slower */
+#define LEAST_MEMORY (64 * MIB)
+#define MOST_MEMORY (512 * MIB)
+
+/* The processor's name as /proc/cpuinfo has it. */
+static void read_title(char *title, size_t size)
+{
+    static const char *const keys[] = {"model name", "Model", "Hardware"};
+    char line[256];
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    snprintf(title, size, "this machine");
+    for (bool found = false; file && !found && fgets(line, sizeof line, file);)
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+            const char *colon = strchr(line, ':');
+            if (strncmp(line, keys[i], strlen(keys[i])) != 0 || !colon || colon[1] != ' ' || !colon[2])
+                continue;
+            snprintf(title, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+            found = true;
+        }
+    if (file)
+        fclose(file);
+}
+
+void lutra_device_look(lutra_device *device)
+{
+    const char *isa;
+    *device = (lutra_device){.n_cores = lutra_cpu_count()};
+    snprintf(device->name, sizeof device->name, "this");
+    read_title(device->title, sizeof device->title);
+    snprintf(device->core, sizeof device->core, "%.63s", device->title);
+    if (lutra_isa(&isa, NULL) == LUTRA_OK)
+        snprintf(device->isa, sizeof device->isa, "%s", isa);
+    device->n_caches = lutra_read_caches(device->caches);
+}
+
+typedef struct measuring {
+    lutra_device *device;
+    size_t n_threads;
+    lutra_error *error;
+} measuring;
+
+/* Multiply-adds a cycle and a core: their rate and the clock swing together, so they are measured together.
+ */
+static lutra_status measure_peaks(const measuring *m)
+{
+    lutra_device *d = m->device;
+    double f32 = 0, i8 = 0, all = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        double one_f32, one_i8, all_f32;
+        lutra_status status;
+        const double clock = lutra_measure_clock();
+        if ((status = lutra_measure_peak(LUTRA_MODE_F32, 1, &one_f32, m->error)) ||
+            (status = lutra_measure_peak(LUTRA_MODE_INT8, 1, &one_i8, m->error)) ||
+            (status = lutra_measure_peak(LUTRA_MODE_F32, m->n_threads, &all_f32, m->error)))
+            return status;
+        d->clock = clock > d->clock ? clock : d->clock;
+        f32 = one_f32 > f32 ? one_f32 : f32;
+        i8 = one_i8 > i8 ? one_i8 : i8;
+        all = all_f32 > all ? all_f32 : all;
+    }
+    if (!(f32 > 0) || !(i8 > 0))
+        return lutra_fail(m->error, LUTRA_ERROR_UNSUPPORTED, NULL, LUTRA_NO_OFFSET,
+                          "no loop measures the peak of the level %s", d->isa);
+    d->macs_per_cycle_f32 = d->macs_per_cycle_bf16 = 1e9 * f32 / d->clock;
+    d->macs_per_cycle_i8 = 1e9 * i8 / d->clock;
+    d->clock_all = d->clock * all / (f32 * (double)m->n_threads);
+    d->clock_all = d->clock_all < d->clock ? d->clock_all : d->clock;
+    return LUTRA_OK;
+}
+
+/* From half of each cache, so that the rest of the machine's work finds room beside it. */
+static lutra_status measure_caches(const measuring *m)
+{
+    for (size_t i = 0; i < m->device->n_caches; i++) {
+        lutra_cache *cache = &m->device->caches[i];
+        const lutra_status status =
+            lutra_measure_reading(1, (size_t)cache->bytes / 2, &cache->bytes_per_second, m->error);
+        if (status)
+            return status;
+    }
+    return LUTRA_OK;
+}
+
+static lutra_status measure_memory(const measuring *m)
+{
+    lutra_device *d = m->device;
+    size_t bytes = d->n_caches ? 4 * (size_t)d->caches[d->n_caches - 1].bytes : LEAST_MEMORY;
+    bytes = bytes < LEAST_MEMORY ? LEAST_MEMORY : bytes > MOST_MEMORY ? MOST_MEMORY : bytes;
+    lutra_status status = lutra_measure_reading(1, bytes, &d->dram_one_core, m->error);
+    if (status == LUTRA_OK)
+        status = lutra_measure_reading(m->n_threads, bytes / m->n_threads, &d->dram_all_cores, m->error);
+    if (d->dram_all_cores < d->dram_one_core)
+        d->dram_all_cores = d->dram_one_core;
+    return status;
+}
+
+lutra_status lutra_device_measure(lutra_device *device, lutra_progress progress, void *user,
+                                  lutra_error *error)
+{
+    static const struct {
+        const char *what;
+        lutra_status (*measure)(const measuring *m);
+    } parts[] = {
+        {"multiply-adds", measure_peaks}, {"caches", measure_caches}, {"main memory", measure_memory}};
+    const size_t n_parts = sizeof parts / sizeof *parts;
+    lutra_device_look(device);
+    const measuring m = {.device = device,
+                         .n_threads =
+                             device->n_cores < LUTRA_MAX_THREADS ? device->n_cores : LUTRA_MAX_THREADS,
+                         .error = error};
+    /* The bare operations' energies are those of any description (docs/devices.md). */
+    device->pj_dram_byte = 162.5;
+    device->pj_mac_f32 = 1.69;
+    device->pj_mac_bf16 = 0.32;
+    device->pj_mac_i8 = 0.077;
+    for (size_t i = 0; i < n_parts; i++) {
+        if (progress && !progress(user, parts[i].what, i, n_parts))
+            return lutra_fail(error, LUTRA_ERROR_CANCELLED, NULL, LUTRA_NO_OFFSET, "cancelled");
+        const lutra_status status = parts[i].measure(&m);
+        if (status)
+            return status;
+    }
+    if (progress)
+        progress(user, "done", n_parts, n_parts);
+    return LUTRA_OK;
+}
