@@ -29,6 +29,8 @@ typedef struct bench_models {
  * memory (/dev/shm) where there is room, else among the temporary files, and is gone with the process.
  * Returns the exit status; to be closed either way. */
 int bench_models_open(bench_models *models, const tool_arguments *arguments, tool_progress *progress);
+/* Opens one more. */
+int bench_models_add(bench_models *models, const char *path, const tool_arguments *arguments);
 void bench_models_close(bench_models *models);
 
 /* ---- one model in one mode --------------------------------------------------------------------- */

@@ -94,10 +94,10 @@ static int add_temporary(bench_models *models, const maker *m)
     return model->path ? open_model(model) : tool_out_of_memory();
 }
 
-static int add_given(bench_models *models, const tool_arguments *arguments)
+int bench_models_add(bench_models *models, const char *path, const tool_arguments *arguments)
 {
     bench_model *model = &models->at[models->n++];
-    *model = (bench_model){.file = -1, .path = strdup(arguments->inputs[0]), .options = arguments->model};
+    *model = (bench_model){.file = -1, .path = strdup(path), .options = arguments->model};
     return model->path ? open_model(model) : tool_out_of_memory();
 }
 
@@ -156,7 +156,8 @@ int bench_models_open(bench_models *models, const tool_arguments *arguments, too
 {
     *models = (bench_models){.n = 0};
     const maker m = {make_random, NULL, arguments, 0, progress};
-    const int result = arguments->n_inputs ? add_given(models, arguments) : add_temporary(models, &m);
+    const int result = arguments->n_inputs ? bench_models_add(models, arguments->inputs[0], arguments)
+                                           : add_temporary(models, &m);
     if (result)
         return result;
     return models->at[0].info->n_clustered ? complete_clustered(models, arguments, progress)

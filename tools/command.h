@@ -39,7 +39,7 @@ typedef struct tool_arguments {
     size_t n_threads; /* 0: the default */
     size_t cpus[LUTRA_MAX_THREADS], n_cpus;
     lutra_mode mode, against_mode;
-    bool json, quiet;
+    bool json, csv, quiet;
 
     const char *output, *images, *truth, *against, *calibrate;
     size_t n_clusters, top, batch, n_calibrate;

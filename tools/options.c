@@ -185,6 +185,7 @@ static void set_flag(tool_arguments *arguments, tool_option id, bool *help)
     arguments->dense |= id == TOOL_DENSE;
     arguments->cold |= id == TOOL_COLD;
     arguments->json |= id == TOOL_JSON;
+    arguments->csv |= id == TOOL_CSV;
     arguments->quiet |= id == TOOL_QUIET;
     arguments->model.ignore_exif |= id == TOOL_NO_EXIF;
     *help |= id == TOOL_HELP;
@@ -204,6 +205,7 @@ static bool set_value(tool_arguments *arguments, tool_option id, const char *val
         arguments->truth = value;
         return true;
     case TOOL_AGAINST:
+    case TOOL_AGAINST_PROFILE:
         arguments->against = value;
         return true;
     case TOOL_CALIBRATE:
@@ -225,6 +227,7 @@ static bool set_value(tool_arguments *arguments, tool_option id, const char *val
     case TOOL_IMAGE_SIZE:
         return parse_size(option, value, 1, 1u << 14, &arguments->model.image_size);
     case TOOL_BATCH:
+    case TOOL_BATCH_ONE:
         return parse_size(option, value, 1, 1024, &arguments->batch);
     case TOOL_THREADS:
         return parse_size(option, value, 1, LUTRA_MAX_THREADS, &arguments->n_threads);
@@ -238,6 +241,9 @@ static bool set_value(tool_arguments *arguments, tool_option id, const char *val
         return parse_count(option, value, 0, UINT64_MAX, &arguments->seed);
     case TOOL_CLUSTERS_LIST:
         return parse_list(option, value, 2, 256, &arguments->clusters_list);
+    case TOOL_CLUSTERS_ONE:
+        arguments->clusters_list.n = 1;
+        return parse_size(option, value, 2, 256, &arguments->clusters_list.at[0]);
     case TOOL_MODES:
         return parse_list(option, value, 0, 0, &arguments->modes);
     case TOOL_THREADS_LIST:

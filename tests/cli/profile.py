@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""profile and device: what they print and in which shape; how fast anything is, no test can say."""
+import csv
+import io
+import json
+import os
+import subprocess
+import unittest
+
+from common import HEADLESS, LUTRA, MODEL, USAGE, CommandTest, main, temporary_folder
+
+ARCH = "deit_tiny_patch16_224"
+# The names that other programs may rely on, and the type of each.
+CONTRACT = {"device": str, "mode": str, "threads": int, "batch": int, "total_ms": float, "steps": list}
+STEP_CONTRACT = {"index": int, "op": str, "name": str, "block": (int, type(None)), "ms": float, "macs": int, "weight_bytes": int,
+                 "activation_bytes": int, "dram_bytes": (int, type(None)), "bound": (str, type(None))}
+
+
+def number(value):
+    return {"value": value, "source": "measured: by nobody"}
+
+
+def description(**changes):
+    """A device of round numbers: 10 GMAC/s, caches of 4 and 16 KiB, 8 GB/s from memory."""
+    return {"name": "this", "title": "a made-up device", "core": "none", "isa": "avx2", "cores": number(2), "clock_ghz": number(1),
+            "macs_per_cycle": {"f32": number(10), "int8": number(40)},
+            "caches": [{"level": 1, "bytes": number(4096), "shared_by": 1, "gb_per_s": number(100)},
+                       {"level": 2, "bytes": number(16384), "shared_by": 2, "gb_per_s": number(50)}],
+            "dram_gb_per_s": {"one_core": number(8), "all_cores": number(9)},
+            "pj": {"dram_byte": number(1), "mac_f32": number(1), "mac_bf16": number(1), "mac_int8": number(1)},
+            "published": [], **changes}
+
+
+class Profile(CommandTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = temporary_folder()
+        cls.small = str(cls.folder / "small.safetensors")
+        subprocess.run([LUTRA, "cluster", MODEL, "-o", cls.small, "--clusters", "7", "--quiet"], check=True,
+                       stdout=subprocess.DEVNULL)
+        cls.unmeasured = {**os.environ, "XDG_CACHE_HOME": str(cls.folder / "unmeasured")}
+        cls.measured = {**os.environ, "XDG_CACHE_HOME": str(cls.folder / "measured")}
+        (cls.folder / "measured/lutra").mkdir(parents=True)
+        (cls.folder / "measured/lutra/device.json").write_text(json.dumps(description()))
+
+    def profile(self, *arguments, **options):
+        options.setdefault("env", self.unmeasured)
+        return self.lutra_json("profile", *arguments, "--repeat", "3", "--threads", "1", **options)
+
+    def test_contract(self):
+        result = self.profile(self.small)
+        for name, kind in CONTRACT.items():
+            self.assertIsInstance(result[name], kind, name)
+        for index, step in enumerate(result["steps"]):
+            self.assertEqual(step["index"], index)
+            for name, kind in STEP_CONTRACT.items():
+                self.assertIsInstance(step[name], kind, name)
+        self.assertEqual((result["mode"], result["threads"], result["batch"], result["runs"], result["clusters"]), ("f32", 1, 1, 3, 7))
+        self.assertNotIn("against", result)
+
+    def test_steps_are_those_of_the_plan(self):
+        plan = self.lutra_json("inspect", self.small, "--plan")["plan"]
+        for batch in (1, 3):
+            result = self.profile(self.small, "--batch", batch)
+            self.assertEqual([(s["op"], s["name"]) for s in result["steps"]], [(p["op"], p["name"]) for p in plan])
+            for step, planned in zip(result["steps"], plan):
+                self.assertEqual(step["macs"], batch * planned["macs"])
+                self.assertEqual(step["weight_bytes"], planned["weight_bytes"])
+                self.assertEqual(step["activation_bytes"], batch * (planned["read_bytes"] + planned["written_bytes"]))
+                self.assertTrue(0 < step["p10_ms"] <= step["ms"] <= step["p90_ms"])
+                block = int(step["name"].split(".")[1]) if step["name"].startswith("blocks.") else None
+                self.assertEqual(step["block"], block)
+
+    def test_groups_add_up(self):
+        result = self.profile(self.small, env=self.measured)
+        for groups in (result["kinds"], result["blocks"]):
+            for name in ("macs", "weight_bytes", "activation_bytes", "dram_bytes"):
+                self.assertEqual(sum(g[name] for g in groups), sum(s[name] for s in result["steps"]), name)
+            self.assertEqual(sum(g["steps"] for g in groups), len(result["steps"]))
+            self.assertAlmostEqual(sum(g["share"] for g in groups), 1, places=6)  # printed with nine digits
+            self.assertAlmostEqual(sum(g["ms"] for g in groups), sum(s["ms"] for s in result["steps"]), places=6)
+        self.assertEqual([b["block"] for b in result["blocks"]], [None, 0])
+
+    def test_roofline(self):
+        """A step needs at least what its multiply-adds take at the peak, and its bytes from memory at their rate."""
+        for mode, peak in (("f32", 10e9), ("int8", 40e9)):
+            result = self.profile(self.small, "--mode", mode, env=self.measured)
+            bounds = set()
+            for step in result["steps"]:
+                least = step["percent_of_roofline"] / 100 * step["ms"] / 1e3
+                compute = step["macs"] / (peak if step["op"] == "gemm" else 10e9)
+                memory = step["dram_bytes"] / 8e9
+                self.assertGreaterEqual(least * (1 + 1e-6), max(compute, memory))
+                if step["bound"] == "compute":
+                    self.assertAlmostEqual(least / compute, 1, places=6)
+                if step["bound"] == "DRAM":
+                    self.assertAlmostEqual(least / memory, 1, places=6)
+                bounds.add(step["bound"])
+            self.assertLessEqual({"compute", "DRAM"}, bounds)
+            self.assertLessEqual(bounds, {"compute", "L2", "DRAM"})
+
+    def test_without_peaks_no_roofline(self):
+        result = self.lutra("profile", self.small, "--repeat", 2, "--json", env=self.unmeasured)
+        self.assertIn("lutra device measure", result.stderr)
+        for step in json.loads(result.stdout)["steps"]:
+            self.assertIsNone(step["bound"])
+            self.assertIsNone(step["percent_of_roofline"])
+
+    def test_traffic_falls_with_the_cache(self):
+        """What does not fit comes again; what fits does not come at all."""
+        folder = self.folder / "caches/lutra"
+        folder.mkdir(parents=True)
+        bytes_of = []
+        for size in (4096, 24576, 1 << 26):
+            cache = [{"level": 1, "bytes": number(size), "shared_by": 1, "gb_per_s": number(1)}]
+            (folder / "device.json").write_text(json.dumps(description(caches=cache)))
+            traffic = self.profile(self.small, env={**os.environ, "XDG_CACHE_HOME": str(folder.parent)})["traffic"]
+            self.assertEqual(traffic["modelled_cache_bytes"], size)
+            bytes_of.append(traffic["modelled_bytes"])
+        self.assertGreater(bytes_of[0], bytes_of[1])
+        self.assertGreater(bytes_of[1], 0)
+        self.assertEqual(bytes_of[2], 0)
+        # The least that a cache without room must bring is what is compulsory.
+        self.assertGreater(bytes_of[0], traffic["compulsory_weight_bytes"])
+
+    def test_against(self):
+        result = self.profile(MODEL, "--against", self.small)
+        self.assertEqual((result["clusters"], result["against"]["clusters"]), (0, 7))
+        result = self.profile(MODEL, "--clusters", 5, "--dense", "--mode", "int8")
+        self.assertEqual((result["clusters"], result["against"]["clusters"], result["against"]["mode"]), (5, 0, "int8"))
+        self.assertLess(result["traffic"]["compulsory_weight_bytes"],
+                        result["against"]["traffic"]["compulsory_weight_bytes"])
+
+    def test_arch(self):
+        result = self.profile("--arch", ARCH, "--image-size", 32)
+        self.assertEqual((result["arch"], result["clusters"], len(result["blocks"])), (ARCH, 64, 13))
+
+    def test_headless(self):
+        self.assertGreater(len(self.profile(HEADLESS)["steps"]), 5)
+
+    def test_csv(self):
+        text = self.lutra("profile", self.small, "--csv", "--repeat", 2, "--threads", 1, "--quiet", env=self.measured).stdout
+        rows = list(csv.DictReader(io.StringIO(text)))
+        steps = self.profile(self.small, env=self.measured)["steps"]
+        self.assertEqual([row["name"] for row in rows], [step["name"] for step in steps])
+        for row, step in zip(rows, steps):
+            for name in ("index", "op", "macs", "weight_bytes", "activation_bytes", "dram_bytes", "bound"):
+                self.assertEqual(row[name], str(step[name]), name)
+            self.assertGreater(float(row["ms"]), 0)
+
+    def test_text(self):
+        text = self.lutra("profile", self.small, "--against", MODEL, "--repeat", 2, "--threads", 1, env=self.measured).stdout
+        for line in (r"(?m)^gemm mlp\.fc1 +\d+\.\d{3} +\d+\.\d% ", r"(?m)^attention .* \d+ % (compute|L2|DRAM)$", r"(?m)^block 0 ",
+                     r"(?m)^all .* 100\.0% #{16} ", r"1 thread, batch 1 on a made-up device", r"\(compulsory\)",
+                     r"\(modelled: a last cache of 16\.00 KiB\)", r"\d\.\d{3} times the time of the other"):
+            self.assertRegex(text, line)
+
+    def test_mistakes(self):
+        for arguments, says in (([], "--arch NAME"), (["a", "b"], "one MODEL"), (["a", "--batch", "0"], "1 to 1024"),
+                                (["a", "--clusters", "1"], "2 to 256"), (["a", "--dense", "--against", "b"], "give one"),
+                                (["a", "--json", "--csv"], "give one")):
+            self.fails("profile", *arguments, status=USAGE, says=says, env=self.unmeasured)
+        self.fails("profile", self.folder / "missing.safetensors", says="missing.safetensors", env=self.unmeasured)
+        self.fails("profile", MODEL, "--against", self.folder / "none.safetensors", says="none.safetensors", env=self.unmeasured)
+        broken = self.folder / "broken/lutra"
+        broken.mkdir(parents=True)
+        (broken / "device.json").write_text("{")
+        self.fails("profile", MODEL, says=["device.json", "lutra device measure"],
+                   env={**os.environ, "XDG_CACHE_HOME": str(broken.parent)})
+
+
+class Device(CommandTest):
+    def test_measure_and_show(self):
+        folder = temporary_folder()
+        environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "new")}
+        self.fails("device", "show", says="lutra device measure", env=environment)
+        self.lutra("device", "measure", env=environment)
+        self.assertEqual([path.name for path in (folder / "new/lutra").iterdir()], ["device.json"])
+        shown = self.lutra_json("device", "show", env=environment)
+        for name in ("clock_ghz", "peak_gmacs_f32", "peak_gmacs_int8", "dram_gb_per_s_one_core", "dram_gb_per_s_all_cores"):
+            self.assertGreater(shown[name], 0, name)
+        self.assertGreaterEqual(shown["dram_gb_per_s_all_cores"], shown["dram_gb_per_s_one_core"])
+        self.assertIn("GMAC/s in f32", self.lutra("device", "show", env=environment).stdout)
+
+    def test_home(self):
+        folder = temporary_folder()
+        environment = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
+        (folder / ".cache/lutra").mkdir(parents=True)
+        (folder / ".cache/lutra/device.json").write_text(json.dumps(description()))
+        self.assertEqual(self.lutra_json("device", "show", env={**environment, "HOME": str(folder)})["device"], "a made-up device")
+
+    def test_mistakes(self):
+        self.fails("device", status=USAGE, says="measure and show")
+        self.fails("device", "peel", status=USAGE, says="measure and show")
+        folder = temporary_folder()
+        (folder / "file").write_text("")
+        self.fails("device", "measure", says="file", env={**os.environ, "XDG_CACHE_HOME": str(folder / "file")})
+
+
+if __name__ == "__main__":
+    main()

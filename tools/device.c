@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lutra device: what this machine can do, measured once and kept. */
+#include "device.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "inputs.h"
+#include "json.h"
+
+char *tool_device_path(void)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (cache && *cache == '/')
+        return tool_join(cache, "lutra/device.json");
+    return tool_join(home && *home ? home : ".", ".cache/lutra/device.json");
+}
+
+/* Every folder of `path` that is not there yet. */
+static lutra_status make_folders(char *path, lutra_error *error)
+{
+    for (char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/')) {
+        *at = 0;
+        const bool made = mkdir(path, 0777) == 0 || errno == EEXIST;
+        if (!made)
+            return tool_io_error(error, path, "make this folder", errno);
+        *at = '/';
+    }
+    return LUTRA_OK;
+}
+
+int tool_device_open(const tool_arguments *arguments, tool_device *device)
+{
+    lutra_error error;
+    char *path = tool_device_path();
+    int result = TOOL_DONE;
+    *device = (tool_device){.is_measured = true};
+    if (!path)
+        return tool_out_of_memory();
+    if (lutra_device_read(path, &device->device, &error)) {
+        if (error.status != LUTRA_ERROR_IO) {
+            tool_error("%s; 'lutra device measure' writes it anew", error.message);
+            result = TOOL_FAILED;
+        }
+        device->is_measured = false;
+        lutra_device_look(&device->device);
+        if (!result)
+            tool_note(arguments,
+                      "this machine's peaks are not known; 'lutra device measure' measures them once");
+    }
+    free(path);
+    return result;
+}
+
+/* ---- commands ---------------------------------------------------------------------------------- */
+
+static int measure(const tool_arguments *arguments)
+{
+    lutra_device device;
+    lutra_error error;
+    tool_progress progress;
+    char *path = tool_device_path();
+    int result = TOOL_DONE;
+    if (!path)
+        return tool_out_of_memory();
+    tool_progress_begin(&progress, arguments, "measuring");
+    lutra_status status = lutra_device_measure(&device, tool_progress_update, &progress, &error);
+    tool_progress_hide(&progress);
+    if (status == LUTRA_OK)
+        status = make_folders(path, &error);
+    if (status == LUTRA_OK)
+        status = lutra_device_write(path, &device, &error);
+    if (status)
+        result = tool_fail(&error);
+    else
+        tool_note(arguments, "%s written", path);
+    free(path);
+    return result;
+}
+
+static double giga(double value)
+{
+    return 1e-9 * value;
+}
+
+static void print_device(const lutra_device *d)
+{
+    printf("%s%s%s: %zu core%s (%s), %.2f GHz while one works, %.2f while all do\n", tool_bold(stdout),
+           d->title, tool_plain(stdout), d->n_cores, d->n_cores == 1 ? "" : "s", d->isa, giga(d->clock),
+           giga(d->clock_all));
+    printf("  peak          %8.1f GMAC/s in f32, %.1f in int8 with one thread; %.1f and %.1f with %zu\n",
+           giga(d->macs_per_cycle_f32 * d->clock), giga(d->macs_per_cycle_i8 * d->clock),
+           giga(d->macs_per_cycle_f32 * d->clock_all * (double)d->n_cores),
+           giga(d->macs_per_cycle_i8 * d->clock_all * (double)d->n_cores), d->n_cores);
+    for (size_t i = 0; i < d->n_caches; i++)
+        printf("  cache %zu       %8.1f GB/s for a core; %s, shared by %zu\n", i + 1,
+               giga(d->caches[i].bytes_per_second), tool_bytes(d->caches[i].bytes).text,
+               d->caches[i].shared_by);
+    printf("  main memory   %8.1f GB/s for one core, %.1f for all\n", giga(d->dram_one_core),
+           giga(d->dram_all_cores));
+}
+
+static json_t *device_json(const lutra_device *d)
+{
+    json_t *json = json_object(), *caches = json_array();
+    json_object_set_new(json, "device", tool_json_text(d->title));
+    json_object_set_new(json, "isa", tool_json_text(d->isa));
+    json_object_set_new(json, "cores", tool_json_size(d->n_cores));
+    json_object_set_new(json, "clock_ghz", tool_json_real(giga(d->clock)));
+    json_object_set_new(json, "clock_all_ghz", tool_json_real(giga(d->clock_all)));
+    json_object_set_new(json, "peak_gmacs_f32", tool_json_real(giga(d->macs_per_cycle_f32 * d->clock)));
+    json_object_set_new(json, "peak_gmacs_int8", tool_json_real(giga(d->macs_per_cycle_i8 * d->clock)));
+    for (size_t i = 0; i < d->n_caches; i++) {
+        json_t *cache = json_object();
+        json_object_set_new(cache, "level", tool_json_size(i + 1));
+        json_object_set_new(cache, "bytes", tool_json_size(d->caches[i].bytes));
+        json_object_set_new(cache, "shared_by", tool_json_size(d->caches[i].shared_by));
+        json_object_set_new(cache, "gb_per_s", tool_json_real(giga(d->caches[i].bytes_per_second)));
+        json_array_append_new(caches, cache);
+    }
+    json_object_set_new(json, "caches", caches);
+    json_object_set_new(json, "dram_gb_per_s_one_core", tool_json_real(giga(d->dram_one_core)));
+    json_object_set_new(json, "dram_gb_per_s_all_cores", tool_json_real(giga(d->dram_all_cores)));
+    return json;
+}
+
+static int show(const tool_arguments *arguments)
+{
+    tool_device device;
+    const int result = tool_device_open(arguments, &device);
+    if (result)
+        return result;
+    if (!device.is_measured) {
+        tool_error("nothing to show yet");
+        return TOOL_FAILED;
+    }
+    if (arguments->json)
+        return tool_json_print(device_json(&device.device), false);
+    print_device(&device.device);
+    return TOOL_DONE;
+}
+
+static const struct action {
+    const char *name;
+    int (*run)(const tool_arguments *arguments);
+} actions[] = {{"measure", measure}, {"show", show}};
+
+static int run(const tool_arguments *arguments)
+{
+    if (arguments->n_inputs == 1)
+        for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
+            if (strcmp(arguments->inputs[0], actions[i].name) == 0)
+                return actions[i].run(arguments);
+    tool_error("device takes one of measure and show");
+    return TOOL_USAGE;
+}
+
+static const tool_option options[] = {TOOL_JSON, TOOL_QUIET, TOOL_HELP, TOOL_NO_OPTION};
+
+const tool_command tool_command_device = {
+    .name = "device",
+    .usage = "measure|show",
+    .summary = "measure this machine's peaks, or show them",
+    .description = "measure: finds, in some seconds, the clock, the most multiply-adds a second in f32 and "
+                   "int8, and the bytes a "
+                   "second that come from each cache and from main memory, with one thread and with all; and "
+                   "keeps them in "
+                   "$XDG_CACHE_HOME/lutra/device.json (or ~/.cache/lutra/device.json) for 'lutra profile'. "
+                   "Other programs that "
+                   "run beside it make the numbers too small.\n\n"
+                   "show: prints them.",
+    .examples = "lutra device measure\n"
+                "lutra device show --json",
+    .options = options,
+    .run = run,
+};

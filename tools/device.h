@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* This machine's own description, measured once and kept in the user's folder for caches. */
+#ifndef LUTRA_TOOLS_DEVICE_H
+#define LUTRA_TOOLS_DEVICE_H
+
+#include "terminal.h"
+
+typedef struct tool_device {
+    lutra_device device;
+    bool is_measured; /* false: only the caches and the processor's name are known */
+} tool_device;
+
+/* Reads what `lutra device measure` left; without it, asks the system for what it tells. Returns the exit
+ * status. */
+int tool_device_open(const tool_arguments *arguments, tool_device *device);
+
+/* The file in $XDG_CACHE_HOME/lutra, or ~/.cache/lutra. Allocated; NULL when out of memory. */
+char *tool_device_path(void);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lutra profile: what each step of a run costs here. */
+#include <string.h>
+
+#include "profile.h"
+
+static int check(const tool_arguments *arguments)
+{
+    if (arguments->n_inputs > 1 || (arguments->n_inputs == 0 && !arguments->model.arch)) {
+        tool_error(
+            "profile needs one MODEL or --arch NAME, as in: lutra profile --arch deit_tiny_patch16_224");
+        return TOOL_USAGE;
+    }
+    if (arguments->dense && arguments->against) {
+        tool_error("--dense and --against both say what to compare with; give one");
+        return TOOL_USAGE;
+    }
+    if (arguments->json && arguments->csv) {
+        tool_error("--json and --csv both say what to print; give one");
+        return TOOL_USAGE;
+    }
+    return TOOL_DONE;
+}
+
+static int run(const tool_arguments *arguments)
+{
+    bench_models models = {.n = 0};
+    profile_results results = {.n = 0};
+    tool_progress progress;
+    tool_device device;
+    int result = check(arguments);
+    if (!result)
+        result = tool_device_open(arguments, &device);
+    if (result)
+        return result;
+    result = bench_models_open(&models, arguments, &progress);
+    if (!result && arguments->against)
+        result = bench_models_add(&models, arguments->against, arguments);
+    if (!result) {
+        tool_progress_begin(&progress, arguments, "profiling");
+        result = profile_time(&models, arguments, &progress, &results);
+    }
+    for (size_t i = 0; i < results.n && !result; i++) {
+        results.at[i].device = &device;
+        result = profile_complete(&results.at[i]);
+    }
+    if (!result && arguments->json)
+        result = profile_print_json(&results);
+    else if (!result && arguments->csv)
+        profile_print_csv(&results);
+    else if (!result)
+        profile_print_table(&results);
+    profile_results_free(&results);
+    bench_models_close(&models);
+    return result;
+}
+
+static const tool_option options[] = {
+    TOOL_ARCH,      TOOL_CLUSTERS_ONE, TOOL_DENSE, TOOL_AGAINST_PROFILE, TOOL_MODE, TOOL_THREADS, TOOL_CPUS,
+    TOOL_BATCH_ONE, TOOL_REPEAT,       TOOL_SEED,  TOOL_IMAGE_SIZE,      TOOL_JSON, TOOL_CSV,     TOOL_QUIET,
+    TOOL_HELP,      TOOL_NO_OPTION,
+};
+
+const tool_command tool_command_profile = {
+    .name = "profile",
+    .usage = "MODEL|--arch NAME [--against MODEL]",
+    .summary = "show what each step of a run costs here",
+    .description =
+        "Times every step of many runs of MODEL, or of an architecture with random weights, clustered in "
+        "memory: "
+        "the table has the steps alike in every block together, each block, and all of them, --json and "
+        "--csv "
+        "every step by itself.\n\n"
+        "A row has the median time and its share, multiply-adds and how many a second, the bytes of weights "
+        "and "
+        "activations that the operation needs (compulsory), the bytes that come from main memory when one "
+        "run "
+        "follows another (modelled, from the size of the last cache), and how much of the device's roofline "
+        "it "
+        "reaches and what that is bound by. The last two need the device's peaks: 'lutra device measure' "
+        "measures "
+        "them once.\n\n"
+        "With --dense or --against two models take turns, one run each, and their times are compared.",
+    .examples = "lutra profile deit-tiny-64.safetensors --mode int8 --threads 1\n"
+                "# what did clustering change, step by step?\n"
+                "lutra profile --arch deit_base_patch16_224 --mode int8 --dense\n"
+                "# every step, for a spreadsheet\n"
+                "lutra profile deit-tiny-64.safetensors --csv > steps.csv",
+    .options = options,
+    .run = run,
+};

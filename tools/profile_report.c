@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+
+#include "json.h"
+#include "profile.h"
+
+#define BAR_WIDTH 16
+
+/* A bar of `part` in 0..1, by eighths where the terminal is one, so that small shares can be told apart. */
+static void print_bar(double part)
+{
+    const bool fine = *tool_plain(stdout) != 0;
+    const int eighths = (int)lround(part * BAR_WIDTH * 8);
+    for (int i = 0; i < BAR_WIDTH; i++) {
+        const int here = eighths - 8 * i;
+        if (here >= 8)
+            fputs(fine ? "\342\226\210" : "#", stdout);
+        else if (here > 0 && fine)
+            printf("\342\226%c", 0x90 - here); /* U+2588 + 8 - here */
+        else if (here >= 4)
+            putchar('#');
+        else
+            putchar(' ');
+    }
+}
+
+static void print_heading(const char *what)
+{
+    printf("\n%s%-28s %8s %6s %-*s %9s %8s %10s %10s %10s %6s  %-10s%s\n", tool_bold(stdout), what, "ms",
+           "share", BAR_WIDTH, "", "MACs", "GMAC/s", "weights", "activat.", "DRAM", "MAC/B", "roofline",
+           tool_plain(stdout));
+}
+
+static void print_roofline(const profile_result *result, const profile_numbers *n)
+{
+    const char *bound = profile_bound(result, n);
+    if (bound)
+        printf("%3.0f %% %s", profile_percent(n), bound);
+    else
+        putchar('?');
+}
+
+static void print_row(const profile_result *result, const char *name, const profile_numbers *n)
+{
+    char shown[29];
+    snprintf(shown, sizeof shown, "%s", name);
+    for (char *at = shown; *at; at++)
+        *at = (unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at; /* names come from strangers' files */
+    printf("%-28s %8.3f %5.1f%% ", shown, 1e3 * n->seconds.median, 100 * n->share);
+    print_bar(n->share);
+    printf(" %9s ", tool_large(n->macs).text);
+    if (n->macs)
+        printf("%8.1f", profile_gmacs(n));
+    else
+        printf("%8s", "");
+    printf(" %10s %10s ", tool_bytes(n->weight_bytes).text, tool_bytes(n->activation_bytes).text);
+    printf("%10s ", result->device->device.n_caches ? tool_bytes(n->dram_bytes).text : "?");
+    if (n->macs)
+        printf("%6.1f  ", profile_intensity(n));
+    else
+        printf("%6s  ", "");
+    print_roofline(result, n);
+    putchar('\n');
+}
+
+static void print_groups(const profile_result *result, profile_grouping grouping)
+{
+    for (size_t i = 0; i < result->n_steps; i++) {
+        const lutra_step_info *info = &result->steps[i].info;
+        profile_numbers numbers;
+        char name[160];
+        if (!profile_group(result, grouping, i, &numbers))
+            continue;
+        if (grouping == PROFILE_BY_KIND)
+            snprintf(name, sizeof name, "%s%s%s", info->op, strcmp(info->op, profile_kind(info)) ? " " : "",
+                     strcmp(info->op, profile_kind(info)) ? profile_kind(info) : "");
+        else if (info->block == LUTRA_NO_BLOCK)
+            snprintf(name, sizeof name, "before and behind");
+        else
+            snprintf(name, sizeof name, "block %zu", info->block);
+        print_row(result, name, &numbers);
+    }
+}
+
+static const char *weights_text(const profile_result *result, char *text, size_t size)
+{
+    const lutra_model_info *info = result->model->info;
+    if (info->n_clusters)
+        snprintf(text, size, "%zu clusters", info->n_clusters);
+    else
+        snprintf(text, size, "dense");
+    return text;
+}
+
+static void print_result(const profile_result *result)
+{
+    char weights[32];
+    const lutra_device *device = &result->device->device;
+    printf("%s%s%s, %s, %s, %zu thread%s, batch %zu on %s (%s): %.3f ms a run (10th to 90th percentile %.3f "
+           "to %.3f, %zu "
+           "runs)\n",
+           tool_bold(stdout), result->model->info->arch, tool_plain(stdout),
+           weights_text(result, weights, sizeof weights), tool_mode_name(result->mode), result->threads,
+           result->threads == 1 ? "" : "s", result->batch, device->title, result->isa,
+           1e3 * result->seconds.median, 1e3 * result->seconds.p10, 1e3 * result->seconds.p90,
+           result->n_runs);
+    print_heading("operation");
+    print_groups(result, PROFILE_BY_KIND);
+    print_row(result, "all", &result->all);
+    print_heading("block");
+    print_groups(result, PROFILE_BY_BLOCK);
+    printf("\nweights: %s that each run must read (compulsory)\n", tool_bytes(result->all.weight_bytes).text);
+    if (device->n_caches)
+        printf("DRAM: %s from main memory when runs follow each other (modelled: a last cache of %s)\n",
+               tool_bytes(result->all.dram_bytes).text,
+               tool_bytes(device->caches[device->n_caches - 1].bytes).text);
+    if (result->is_counted)
+        printf("DRAM: %s counted by the hardware\n", tool_bytes(result->counted_bytes).text);
+}
+
+static void print_ratio(const profile_result *a, const profile_result *b)
+{
+    printf("\n%.3f times the time of the other, %.3f times the weights' bytes",
+           a->seconds.median / b->seconds.median, (double)a->all.weight_bytes / (double)b->all.weight_bytes);
+    if (a->device->device.n_caches && b->all.dram_bytes)
+        printf(", %.3f times the modelled bytes from main memory",
+               (double)a->all.dram_bytes / (double)b->all.dram_bytes);
+    printf(" (both in %s)\n", tool_mode_name(a->mode));
+}
+
+void profile_print_table(const profile_results *results)
+{
+    for (size_t i = 0; i < results->n; i++) {
+        if (i)
+            putchar('\n');
+        print_result(&results->at[i]);
+    }
+    if (results->n > 1)
+        print_ratio(&results->at[0], &results->at[1]);
+}
