@@ -287,6 +287,11 @@ bool lutra_context_product(const lutra_context *context, size_t index, size_t ba
     return true;
 }
 
+const float *lutra_context_operand(const lutra_context *context, const lutra_operand *operand)
+{
+    return context->arena + operand->base * context->max_batch + operand->offset;
+}
+
 void lutra_context_step(lutra_context *context, size_t index, const uint8_t *pixels, size_t batch,
                         const lutra_matrix *weight, const float *bias)
 {

@@ -14,6 +14,8 @@
 
 #include "model/model.h"
 
+struct lutra_operand;
+
 /* Rows of activations: row i of picture p begins at data + p * stride + i * ld. */
 typedef struct lutra_rows {
     const float *data;
@@ -30,6 +32,9 @@ typedef struct lutra_product {
 
 /* False where step `index` is no product. */
 bool lutra_context_product(const lutra_context *context, size_t index, size_t batch, lutra_product *product);
+
+/* Where an operand of the plan lies, of the first picture. */
+const float *lutra_context_operand(const lutra_context *context, const struct lutra_operand *operand);
 
 /* Runs step `index` in f32 on `batch` pictures (1..max_batch), with `weight` [n][k] and `bias` in place of
  * the model's where they are not NULL. */
