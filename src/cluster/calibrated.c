@@ -156,7 +156,7 @@ static void finish_row(state *st, size_t row, lutra_clustering *clustering, floa
     const lutra_calibration_job *job = st->job;
     const lutra_moments *m = job->moments;
     const size_t k = job->source->k;
-    const double n_rows = (double)m->n_rows;
+    const double weight = m->weight;
     const float scale = st->best.scale[row];
     uint8_t *indices = clustering->indices + row * k;
     double mean = 0, square = 0;
@@ -165,7 +165,7 @@ static void finish_row(state *st, size_t row, lutra_clustering *clustering, floa
         indices[st->norm.order[i]] = st->best.indices[row * k + i];
     for (size_t i = 0; i < k; i++) {
         const double decoded = (double)(scale * st->best.codebook.entries[indices[i]]);
-        mean += ((double)w[i] - decoded) * m->first[i] / n_rows;
+        mean += ((double)w[i] - decoded) * m->first[i] / weight;
         square += (double)w[i] * (double)w[i];
     }
     shift[row] = job->has_bias ? (float)mean : 0;

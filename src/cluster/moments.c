@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/moments.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ lutra_status lutra_moments_create(lutra_moments *moments, size_t k, size_t n_thr
         return lutra_fail_memory(error, SIZE_MAX, what);
     if ((status = lutra_allocate(square, sizeof(double), what, &moments->second, error)) ||
         (status = lutra_allocate(k, sizeof(double), what, &moments->first, error)) ||
+        (status = lutra_allocate(LUTRA_MOMENT_ROWS, sizeof(float), what, &moments->roots, error)) ||
         (status = lutra_allocate(k * LUTRA_MOMENT_ROWS, sizeof(float), what, &moments->rows, error)) ||
         (status = lutra_allocate(k * LUTRA_MOMENT_ROWS, sizeof(float), what, &moments->turned, error)) ||
         (status = lutra_allocate(square, sizeof(float), what, &moments->products, error)) ||
@@ -34,6 +36,7 @@ void lutra_moments_free(lutra_moments *moments)
 {
     free(moments->second);
     free(moments->first);
+    free(moments->roots);
     free(moments->rows);
     free(moments->turned);
     free(moments->products);
@@ -52,7 +55,7 @@ static void turn_inputs(void *moments_, size_t task, size_t worker)
     for (size_t row = 0; row < m->n_held; row++)
         for (size_t i = first; i < end; i++) {
             m->turned[i * LUTRA_MOMENT_ROWS + row] = m->rows[row * k + i];
-            sums[i - first] += (double)m->rows[row * k + i];
+            sums[i - first] += (double)m->rows[row * k + i] * (double)m->roots[row];
         }
     for (size_t i = first; i < end; i++) {
         memset(m->turned + i * LUTRA_MOMENT_ROWS + m->n_held, 0,
@@ -86,11 +89,15 @@ static void add_held(lutra_moments *m, const lutra_kernels *kernels, lutra_threa
     m->n_held = 0;
 }
 
-void lutra_moments_add(lutra_moments *m, const float *x, const lutra_kernels *kernels,
+void lutra_moments_add(lutra_moments *m, const float *x, float weight, const lutra_kernels *kernels,
                        lutra_thread_pool *pool)
 {
-    memcpy(m->rows + m->n_held * m->k, x, m->k * sizeof *x);
-    m->n_rows++;
+    const float root = sqrtf(weight);
+    for (size_t i = 0; i < m->k; i++)
+        m->rows[m->n_held * m->k + i] = root * x[i];
+    m->roots[m->n_held] = root;
+    m->weight += (double)weight;
+    m->square_weight += (double)weight * (double)weight;
     if (++m->n_held == LUTRA_MOMENT_ROWS)
         add_held(m, kernels, pool);
 }

@@ -12,10 +12,12 @@
 #define LUTRA_MOMENT_ROWS 1024 /* of inputs that are summed in f32, before they join the sums in double */
 
 typedef struct lutra_moments {
-    size_t k, n_rows;
-    double *second;       /* [k][k] sum of x x^T; until the end only below the diagonal */
-    double *first;        /* [k] sum of x */
-    float *rows, *turned; /* [LUTRA_MOMENT_ROWS][k] the inputs at hand; [k][LUTRA_MOMENT_ROWS] */
+    size_t k;
+    double weight, square_weight; /* sums of the inputs' weights, and of their squares */
+    double *second;               /* [k][k] sum of weight x x^T; until the end only below the diagonal */
+    double *first;                /* [k] sum of weight x */
+    float *roots;                 /* [LUTRA_MOMENT_ROWS] of the weights at hand */
+    float *rows, *turned;         /* [LUTRA_MOMENT_ROWS][k] the inputs at hand; [k][LUTRA_MOMENT_ROWS] */
     size_t n_held;
     float *products; /* [k][k] of the inputs at hand */
     void *scratch;
@@ -24,8 +26,8 @@ typedef struct lutra_moments {
 lutra_status lutra_moments_create(lutra_moments *moments, size_t k, size_t n_threads, lutra_error *error);
 void lutra_moments_free(lutra_moments *moments);
 
-/* One input, x [k]. */
-void lutra_moments_add(lutra_moments *moments, const float *x, const lutra_kernels *kernels,
+/* One input, x [k], which counts `weight` times. */
+void lutra_moments_add(lutra_moments *moments, const float *x, float weight, const lutra_kernels *kernels,
                        lutra_thread_pool *pool);
 
 /* After the last one. */

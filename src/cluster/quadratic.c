@@ -19,7 +19,7 @@
 /* E[x_i x_j], or their covariance. */
 static double moment_of(const lutra_moments *m, size_t i, size_t j, bool centred)
 {
-    const double n = (double)m->n_rows;
+    const double n = m->weight;
     return m->second[i * m->k + j] / n - (centred ? m->first[i] / n * (m->first[j] / n) : 0);
 }
 
@@ -54,7 +54,8 @@ static lutra_status order_inputs(const lutra_moments *m, bool centred, lutra_qua
 static void fill(const lutra_moments *m, bool centred, lutra_quadratic *q, double *h /* [k][k] */)
 {
     const size_t k = m->k;
-    const double shrinkage = fmin(MAX_SHRINKAGE, SHRINKAGE * (double)k / (double)m->n_rows);
+    const double n_seen = m->weight * m->weight / m->square_weight; /* as many inputs of equal weight */
+    const double shrinkage = fmin(MAX_SHRINKAGE, SHRINKAGE * (double)k / n_seen);
     double trace = 0;
     for (size_t i = 0; i < k; i++) {
         for (size_t j = 0; j < k; j++)

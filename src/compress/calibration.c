@@ -34,7 +34,8 @@ lutra_status lutra_calibration_create(const lutra_model *model, const lutra_clus
                                       lutra_error *error)
 {
     const lutra_context_options context = {.n_threads = lutra_thread_pool_size(pool),
-                                           .max_batch = options->n_calibration_pictures};
+                                           .max_batch = options->n_calibration_pictures,
+                                           .mode = LUTRA_MODE_F32};
     lutra_calibration *c;
     lutra_status status = lutra_allocate(1, sizeof *c, "the calibration", &c, error);
     *result = NULL;
@@ -46,6 +47,8 @@ lutra_status lutra_calibration_create(const lutra_model *model, const lutra_clus
     c->pixels = options->calibration_pixels;
     c->n_pictures = options->n_calibration_pictures;
     if ((status = lutra_kernels_select(&c->kernels, error)) ||
+        (status = lutra_sensitivity_measure(model, c->pixels, c->n_pictures, job, pool, &c->sensitivity,
+                                            error)) || /* first: it needs memory for a while */
         (status = lutra_context_create(model, &context, &c->context, error)) ||
         (status = allocate_buffers(c, error)))
         lutra_calibration_free(c);
@@ -60,6 +63,7 @@ void lutra_calibration_free(lutra_calibration *c)
         return;
     lutra_context_free(c->context);
     lutra_moments_free(&c->moments);
+    lutra_sensitivity_free(&c->sensitivity);
     free(c->weights);
     free(c->bias);
     free(c->shift);
@@ -92,12 +96,14 @@ static bool owns_bias(const lutra_calibration *c, const lutra_product *product)
 static lutra_status gather(lutra_calibration *c, const lutra_product *product, lutra_error *error)
 {
     const lutra_rows *x = &product->input;
+    const float *weights = c->sensitivity.weights[c->step];
     lutra_moments_free(&c->moments);
     lutra_status status =
         lutra_moments_create(&c->moments, product->weight->matrix.k, lutra_thread_pool_size(c->pool), error);
     for (size_t p = 0; p < x->n_pictures && status == LUTRA_OK; p++) {
         for (size_t i = 0; i < x->rows; i++)
-            lutra_moments_add(&c->moments, x->data + p * x->stride + i * x->ld, c->kernels, c->pool);
+            lutra_moments_add(&c->moments, x->data + p * x->stride + i * x->ld, weights[p * x->rows + i],
+                              c->kernels, c->pool);
         status = lutra_job_advance(c->job, product->weight->name, 0, error);
     }
     if (status == LUTRA_OK)

@@ -13,6 +13,7 @@
 
 #include "cluster/calibrated.h"
 #include "compress/job.h"
+#include "compress/sensitivity.h"
 
 typedef struct lutra_calibration {
     const lutra_model *model;
@@ -22,12 +23,13 @@ typedef struct lutra_calibration {
     lutra_context *context;  /* all pictures at once */
     const uint8_t *pixels;   /* [n_pictures][height][width][3] */
     size_t n_pictures;
-    size_t step;           /* the next one */
-    lutra_moments moments; /* of the matrix that was reached */
-    bool has_bias;         /* that matrix's product has one, in a tensor of its own */
-    float *weights, *bias; /* of the largest matrix, decoded; of the highest */
-    float *shift;          /* [sum of n over the matrices] what the biases gain */
-    size_t *shift_of;      /* [n_matrices] where a matrix's begin; SIZE_MAX: its product has no bias */
+    size_t step;                   /* the next one */
+    lutra_sensitivity sensitivity; /* of the model as it was */
+    lutra_moments moments;         /* of the matrix that was reached */
+    bool has_bias;                 /* that matrix's product has one, in a tensor of its own */
+    float *weights, *bias;         /* of the largest matrix, decoded; of the highest */
+    float *shift;                  /* [sum of n over the matrices] what the biases gain */
+    size_t *shift_of; /* [n_matrices] where a matrix's begin; SIZE_MAX: its product has no bias */
 } lutra_calibration;
 
 lutra_status lutra_calibration_create(const lutra_model *model, const lutra_cluster_options *options,

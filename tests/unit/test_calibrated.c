@@ -79,7 +79,7 @@ static void gather(fixture *f)
     assert_int_equal(lutra_moments_create(&f->moments, f->k, lutra_thread_pool_size(f->pool), NULL),
                      LUTRA_OK);
     for (size_t i = 0; i < f->n_rows; i++)
-        lutra_moments_add(&f->moments, f->x + i * f->k, f->kernels, f->pool);
+        lutra_moments_add(&f->moments, f->x + i * f->k, 1, f->kernels, f->pool);
     lutra_moments_end(&f->moments, f->kernels, f->pool);
 }
 
@@ -184,22 +184,36 @@ static void test_factor_times_itself_is_the_matrix(void **unused)
     }
 }
 
-static void test_moments_are_sums_over_all_rows(void **unused)
+/* Weights that repeat: 0, 0.5, 1, 1.5. */
+static float weight_of(size_t row)
+{
+    return 0.5f * (float)(row % 4);
+}
+
+static void test_moments_are_weighted_sums_over_all_rows(void **unused)
 {
     (void)unused;
     const size_t k = 21, n_rows = 2 * LUTRA_MOMENT_ROWS + 77;
     fixture f = make(1, k, n_rows, 2);
-    gather(&f);
-    assert_int_equal(f.moments.n_rows, n_rows);
+    double weight = 0, square = 0;
+    assert_int_equal(lutra_moments_create(&f.moments, k, 2, NULL), LUTRA_OK);
+    for (size_t r = 0; r < n_rows; r++) {
+        lutra_moments_add(&f.moments, f.x + r * k, weight_of(r), f.kernels, f.pool);
+        weight += (double)weight_of(r);
+        square += (double)weight_of(r) * (double)weight_of(r);
+    }
+    lutra_moments_end(&f.moments, f.kernels, f.pool);
+    assert_true(f.moments.weight == weight && f.moments.square_weight == square);
     for (size_t i = 0; i < k; i++) {
         double first = 0;
         for (size_t r = 0; r < n_rows; r++)
-            first += (double)f.x[r * k + i];
-        assert_true(fabs(f.moments.first[i] - first) < 1e-9 * (double)n_rows);
+            first += (double)(weight_of(r) * f.x[r * k + i]);
+        /* The square roots of the weights are f32. */
+        assert_true(fabs(f.moments.first[i] - first) < 1e-6 * (double)n_rows);
         for (size_t j = 0; j < k; j++) {
             double second = 0;
             for (size_t r = 0; r < n_rows; r++)
-                second += (double)f.x[r * k + i] * (double)f.x[r * k + j];
+                second += (double)(weight_of(r) * f.x[r * k + i]) * (double)f.x[r * k + j];
             /* Sums of 1024 products in f32. */
             assert_true(fabs(f.moments.second[i * k + j] - second) < 1e-4 * (double)n_rows);
         }
@@ -541,7 +555,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_factor_times_itself_is_the_matrix),
-        cmocka_unit_test(test_moments_are_sums_over_all_rows),
+        cmocka_unit_test(test_moments_are_weighted_sums_over_all_rows),
         cmocka_unit_test(test_feedback_is_what_was_published),
         cmocka_unit_test(test_descent_only_descends_and_keeps_its_gradient),
         cmocka_unit_test(test_refit_is_the_least_squares),
