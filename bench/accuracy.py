@@ -5,11 +5,12 @@
     python bench/accuracy.py --lutra build/tools/lutra --images DIR --labels labels.tsv -o accuracy.json \\
         --model DeiT-Tiny=deit_tiny_patch16_224.safetensors [--clusters 64 16 8] [--page docs/accuracy.md] [--plot KL.svg]
 
-Every fourth picture (fold 0, 1, 2, 3 in turn) calibrates a model that is then judged on the other three quarters; the
-folds' judgements are pooled. Uncalibrated models are judged on the same pictures, as often. The figures are from every class's
-probability of every picture; KL is from the dense model to the clustered one, in nats, with the 95 % interval of 2,000
-bootstrap samples over pictures. What OUT already has is kept, so that a run may be continued. Needs numpy, and
-matplotlib for --plot.
+Every fourth picture (fold 0, 1, 2, 3 in turn; with --folds 1 the first alone) calibrates a model that is then judged on the
+other three quarters; the folds' judgements are pooled. Uncalibrated models are judged on the same pictures, as often. The
+figures are from every class's probability of every picture; KL is from the dense model to the clustered one, in nats, with
+the 95 % interval of 2,000 bootstrap samples over pictures. What OUT has already, in as many folds or more, is kept: a run may
+be continued, and other models, with other pictures, be added. bench/accuracy runs this for all that docs/accuracy.md shows.
+Needs numpy, and matplotlib for --plot.
 """
 import argparse
 import csv
@@ -60,29 +61,36 @@ class Bench:
     def cluster(self, model, clusters, scope, calibration):
         """Path, bytes and seconds."""
         path = self.folder / "clustered.safetensors"
-        more = ["--calibrate", self.listed(calibration), "--calibrate-count", len(calibration)] if calibration else []
+        count = min(len(calibration), self.options.calibrate_count)
+        more = ["--calibrate", self.listed(calibration), "--calibrate-count", count] if calibration else []
+        if self.options.codebook:
+            more += ["--codebook", self.options.codebook]
         report = json.loads(run(self.options.lutra, "cluster", model, "-o", path, "--clusters", clusters, "--scope", scope,
                                 "--json", "--quiet", "--threads", self.options.threads, *more))
         return path, report["bytes_out"], report["seconds"]
 
-    def judge(self, dense, model, clusters, scope, calibrated, mode):
-        n = len(self.pictures.paths)
-        judged, of, seconds, plain = [], [], 0, None
-        for fold in range(self.options.folds):
+    def judge(self, dense, model, clusters, scope, calibrated, modes):
+        """A row of figures for each of the modes."""
+        n, folds = len(self.pictures.paths), self.options.folds
+        of, judged, seconds, plain = [], {mode: [] for mode in modes}, 0, {}
+        if not calibrated:
+            path, size, seconds = self.cluster(model, clusters, scope, [])
+        for fold in range(folds):
             mine = [i for i in range(n) if i % 4 == fold]
-            rest = [i for i in range(n) if i % 4 != fold]
+            rest = [i for i in range(n) if i % 4 != fold][::self.options.every]
             if calibrated:
                 path, size, took = self.cluster(model, clusters, scope, mine)
-                judged.append(self.log_probabilities(path, rest, mode))
-                seconds += took / self.options.folds
-            else:
-                if plain is None:
-                    path, size, seconds = self.cluster(model, clusters, scope, [])
-                    plain = self.log_probabilities(path, range(n), mode)
-                judged.append(plain[rest])
+                seconds += took / folds
+            for mode in modes:
+                if calibrated or folds == 1:
+                    judged[mode].append(self.log_probabilities(path, rest, mode))
+                    continue
+                if mode not in plain:
+                    plain[mode] = self.log_probabilities(path, range(n), mode)
+                judged[mode].append(plain[mode][rest])
             of += rest
-        return {**figures(dense[of], numpy.concatenate(judged), self.pictures.truth[of], numpy.array(of)), "bytes": size,
-                "cluster_seconds": seconds}
+        return {mode: {**figures(dense[of], numpy.concatenate(judged[mode]), self.pictures.truth[of], numpy.array(of)),
+                       "bytes": size, "cluster_seconds": seconds} for mode in modes}
 
 
 def interval(values, pictures):
@@ -126,12 +134,12 @@ def figures(dense, log_p, truth, pictures):
 
 
 def table(rows):
-    lines = ["| model | clusters | scope | calibrated | arithmetic | bytes | KL (95 %) | agreement | top-1 change | top-1 | top-5 | NLL |",
-             "|---|---|---|---|---|---|---|---|---|---|---|---|"]
-    for r in sorted(rows, key=lambda r: (r["model"], r["mode"], r["scope"] != "row", r["scope"], -r["clusters"], r["calibrated"])):
+    lines = ["| model | clusters | scope | calibrated | arithmetic | bytes | judged | KL (95 %) | agreement | top-1 change | top-1 | top-5 | NLL |",
+             "|---|---|---|---|---|---|---|---|---|---|---|---|---|"]
+    for r in sorted(rows, key=lambda r: (r["model"], r["scope"] != "row", r["scope"] != "tensor", -r["clusters"], r["calibrated"], r["mode"])):
         low, high = r["kl_interval"]
         lines.append(f"| {r['model']} | {r['clusters']} | {r['scope']} | {'yes' if r['calibrated'] else 'no'} | {r['mode']} | "
-                     f"{r['bytes']:,} | {r['kl']:.5f} ({low:.5f} - {high:.5f}) | {r['agreement']:.1f} ± {r['agreement_se']:.1f} % | "
+                     f"{r['bytes']:,} | {r['judgements']:,} | {r['kl']:.5f} ({low:.5f} - {high:.5f}) | {r['agreement']:.1f} ± {r['agreement_se']:.1f} % | "
                      f"{r['top1_change']:+.2f} ± {r['top1_change_se']:.2f} | {r['top1']:.2f} % | {r['top5']:.2f} % | {r['nll']:.4f} |")
     return "\n".join(lines)
 
@@ -145,20 +153,30 @@ def write_page(path, rows):
 def plot(path, rows):
     import matplotlib
     matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "lutra"  # the same figures, the same file
     from matplotlib import pyplot
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    for model in sorted({r["model"] for r in rows}):
-        for calibrated in (False, True):
-            points = sorted((r["bytes"] / 2**20, r["kl"]) for r in rows if r["model"] == model and
-                            r["calibrated"] == calibrated and r["scope"] == "row" and r["mode"] == "f32")
-            if points:
-                axes.plot(*zip(*points), marker="o", linestyle="-" if calibrated else "--",
-                          label=f"{model}, {'calibrated' if calibrated else 'plain'}")
-    axes.set(xlabel="size of the file, MiB", ylabel="KL from the dense model, nats", yscale="log")
-    axes.legend()
-    axes.grid(alpha=0.3)
+    models = sorted({r["model"] for r in rows})
+    figure, axes = pyplot.subplots(1, len(models), figsize=(1 + 4.2 * len(models), 4.2), sharey=True, squeeze=False)
+    for ax, model in zip(axes[0], models):
+        for scope, colour in (("row", "C0"), ("tensor", "C1"), ("model", "C2")):
+            for calibrated in (False, True):
+                points = sorted((r["bytes"] / 2**20, r["kl"]) for r in rows if r["model"] == model and r["scope"] == scope and
+                                r["calibrated"] == calibrated and r["mode"] == "f32")
+                if points:
+                    ax.plot(*zip(*points), marker="o", markersize=4, color=colour, linestyle="-" if calibrated else "--",
+                            label=f"{scope}, {'calibrated' if calibrated else 'plain'}")
+        ax.set(title=model, xlabel="size of the file, MiB", yscale="log")
+        ax.grid(alpha=0.3)
+    axes[0][0].set_ylabel("KL from the dense model, nats")
+    axes[0][-1].legend(fontsize="small")
     figure.tight_layout()
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def save(path, rows):
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(rows, indent=1) + "\n")
+    partial.replace(path)
 
 
 def main():
@@ -171,7 +189,10 @@ def main():
     parser.add_argument("--scope", nargs="+", default=["row"])
     parser.add_argument("--mode", nargs="+", default=["f32"])
     parser.add_argument("--kind", nargs="+", default=["plain", "calibrated"], choices=["plain", "calibrated"])
-    parser.add_argument("--folds", type=int, default=4, help="judge the first of the four folds only")
+    parser.add_argument("--folds", type=int, default=4, help="how many of the four folds to run")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="judge every Nth of the pictures to be judged")
+    parser.add_argument("--calibrate-count", type=int, default=125, metavar="N", help="of a fold's pictures, at most")
+    parser.add_argument("--codebook", choices=["i8", "f32"], help="as for lutra cluster")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
     parser.add_argument("--page", type=pathlib.Path, help="replace the table in this page")
@@ -182,16 +203,20 @@ def main():
         bench = Bench(options, folder)
         for name, model in (text.split("=", 1) for text in options.model):
             dense = None
-            for key in [{"model": name, "clusters": clusters, "scope": scope, "calibrated": kind == "calibrated", "mode": mode,
-                         "folds": options.folds} for clusters in options.clusters for scope in options.scope
-                        for mode in options.mode for kind in options.kind]:
-                if any(key.items() <= row.items() for row in rows):
+            for scope, clusters, kind in ((s, c, k) for s in options.scope for c in options.clusters for k in options.kind):
+                key = {"model": name, "clusters": clusters, "scope": scope, "calibrated": kind == "calibrated"}
+                modes = [mode for mode in options.mode if not any({**key, "mode": mode}.items() <= row.items() and
+                                                                  row["folds"] >= options.folds for row in rows)]
+                if not modes:
                     continue
                 if dense is None:
                     dense = bench.log_probabilities(model, range(len(bench.pictures.paths)), "f32")
-                rows.append({**key, **bench.judge(dense, model, key["clusters"], key["scope"], key["calibrated"], key["mode"])})
-                options.output.write_text(json.dumps(rows, indent=1) + "\n")
-                print(table(rows[-1:]).splitlines()[-1], flush=True)
+                judged = bench.judge(dense, model, clusters, scope, key["calibrated"], modes)
+                for mode in modes:
+                    rows = [row for row in rows if not {**key, "mode": mode}.items() <= row.items()]
+                    rows.append({**key, "mode": mode, "folds": options.folds, **judged[mode]})
+                    print(table(rows[-1:]).splitlines()[-1], flush=True)
+                save(options.output, rows)
     if options.page:
         write_page(options.page, rows)
     if options.plot:
