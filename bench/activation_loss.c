@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What int8 activations cost, step by step:
+ *
+ *     ninja -C build bench/activation-loss
+ *     build/bench/activation-loss CLUSTERED.safetensors DENSE.safetensors PICTURE...
+ *
+ * Prints tab-separated lines: a product of the plan, and by how much the KL divergence from the dense model
+ * grows (in nats, the mean over the pictures, with its standard error) where that product alone takes 8-bit
+ * activations; then the same for all products of a kind ("mlp.fc2" of every block), and for all of them.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/model_private.h"
+#include "model/steps.h"
+
+/* The products that take 8-bit activations in one run. */
+typedef struct trial {
+    char name[96];
+    bool *int8; /* [n_steps] */
+    size_t first;
+    double sum, squares; /* of the KL's growth */
+} trial;
+
+typedef struct measurement {
+    const lutra_model *model;
+    lutra_context *f32, *int8, *dense;
+    float *before; /* [n_steps][arena] what lies in the arena before each step, all in f32 */
+    trial *trials;
+    size_t n_trials, n_pictures;
+} measurement;
+
+static _Noreturn void stop(const char *what)
+{
+    fprintf(stderr, "activation-loss: %s\n", what);
+    exit(1);
+}
+
+static void check(lutra_status status, const lutra_error *error)
+{
+    if (status)
+        stop(error->message);
+}
+
+static void *allocate(size_t n, size_t size)
+{
+    void *memory = calloc(n, size);
+    if (!memory)
+        stop("out of memory");
+    return memory;
+}
+
+static float *arena_of(const lutra_context *context)
+{
+    return (float *)lutra_context_operand(context, &(lutra_operand){0});
+}
+
+static lutra_context *open_context(const lutra_model *model, lutra_mode mode)
+{
+    const lutra_context_options options = {.n_threads = 1, .max_batch = 1, .mode = mode};
+    lutra_context *context;
+    lutra_error error;
+    check(lutra_context_create(model, &options, &context, &error), &error);
+    return context;
+}
+
+static lutra_model *open_model(const char *path)
+{
+    lutra_model *model;
+    lutra_error error;
+    check(lutra_model_open(path, NULL, &model, &error), &error);
+    return model;
+}
+
+/* "blocks.3.mlp.fc2" -> "mlp.fc2" */
+static const char *kind_of(const char *name)
+{
+    const char *digit = strpbrk(name, "0123456789");
+    return digit && digit[strspn(digit, "0123456789")] == '.' ? digit + strspn(digit, "0123456789") + 1
+                                                              : name;
+}
+
+static trial *trial_named(measurement *m, const char *format, const char *name)
+{
+    char full[96];
+    snprintf(full, sizeof full, format, name);
+    for (size_t i = 0; i < m->n_trials; i++)
+        if (strcmp(m->trials[i].name, full) == 0)
+            return &m->trials[i];
+    trial *t = &m->trials[m->n_trials++];
+    *t = (trial){.int8 = allocate(m->model->plan.n_steps, sizeof *t->int8), .first = SIZE_MAX};
+    snprintf(t->name, sizeof t->name, "%s", full);
+    return t;
+}
+
+static void add_step(trial *t, size_t step)
+{
+    t->int8[step] = true;
+    t->first = step < t->first ? step : t->first;
+}
+
+static void list_trials(measurement *m)
+{
+    const lutra_plan *plan = &m->model->plan;
+    m->trials = allocate(2 * plan->n_steps + 1, sizeof *m->trials);
+    for (size_t i = 0; i < plan->n_steps; i++)
+        if (plan->steps[i].op == LUTRA_OP_GEMM)
+            add_step(trial_named(m, "%s", plan->steps[i].name), i);
+    for (size_t i = 0; i < plan->n_steps; i++)
+        if (plan->steps[i].op == LUTRA_OP_GEMM)
+            add_step(trial_named(m, "every %s", kind_of(plan->steps[i].name)), i);
+    for (size_t i = 0; i < plan->n_steps; i++)
+        if (plan->steps[i].op == LUTRA_OP_GEMM)
+            add_step(trial_named(m, "%s", "all"), i);
+}
+
+static void log_softmax(const float *logits, size_t n, double *log_p)
+{
+    double largest = -INFINITY, sum = 0;
+    for (size_t i = 0; i < n; i++)
+        largest = fmax(largest, (double)logits[i]);
+    for (size_t i = 0; i < n; i++)
+        sum += exp((double)logits[i] - largest);
+    for (size_t i = 0; i < n; i++)
+        log_p[i] = (double)logits[i] - largest - log(sum);
+}
+
+static double divergence(const measurement *m, const double *dense, double *log_p)
+{
+    const size_t n = m->model->vit.n_classes;
+    double kl = 0;
+    log_softmax(lutra_context_operand(m->f32, &m->model->plan.logits), n, log_p);
+    for (size_t i = 0; i < n; i++)
+        kl += exp(dense[i]) * (dense[i] - log_p[i]);
+    return kl;
+}
+
+/* From the first step that is other than in f32 on. */
+static void run_trial(const measurement *m, const trial *t, const uint8_t *pixels)
+{
+    const size_t n_steps = m->model->plan.n_steps, bytes = m->model->plan.arena_floats * sizeof(float);
+    memcpy(arena_of(m->f32), m->before + t->first * m->model->plan.arena_floats, bytes);
+    for (size_t i = t->first; i < n_steps; i++) {
+        if (!t->int8[i]) {
+            lutra_context_step(m->f32, i, pixels, 1, NULL, NULL);
+            continue;
+        }
+        memcpy(arena_of(m->int8), arena_of(m->f32), bytes);
+        lutra_context_step(m->int8, i, pixels, 1, NULL, NULL);
+        memcpy(arena_of(m->f32), arena_of(m->int8), bytes);
+    }
+}
+
+static void measure(measurement *m, const uint8_t *pixels)
+{
+    const size_t n_steps = m->model->plan.n_steps, n = m->model->vit.n_classes;
+    const size_t floats = m->model->plan.arena_floats;
+    float *logits = allocate(n, sizeof *logits);
+    double *dense = allocate(n, sizeof *dense), *log_p = allocate(n, sizeof *log_p);
+    lutra_error error;
+    check(lutra_context_run(m->dense, pixels, 1, logits, NULL, &error), &error);
+    log_softmax(logits, n, dense);
+    for (size_t i = 0; i < n_steps; i++) {
+        memcpy(m->before + i * floats, arena_of(m->f32), floats * sizeof(float));
+        lutra_context_step(m->f32, i, pixels, 1, NULL, NULL);
+    }
+    const double exact = divergence(m, dense, log_p);
+    for (size_t i = 0; i < m->n_trials; i++) {
+        run_trial(m, &m->trials[i], pixels);
+        const double growth = divergence(m, dense, log_p) - exact;
+        m->trials[i].sum += growth;
+        m->trials[i].squares += growth * growth;
+    }
+    m->n_pictures++;
+    free(logits);
+    free(dense);
+    free(log_p);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 4)
+        stop("usage: activation-loss CLUSTERED.safetensors DENSE.safetensors PICTURE...");
+    lutra_model *model = open_model(argv[1]), *dense = open_model(argv[2]);
+    if (model->vit.n_classes == 0 || model->vit.n_classes != dense->vit.n_classes)
+        stop("the models have no classes in common");
+    measurement m = {.model = model,
+                     .f32 = open_context(model, LUTRA_MODE_F32),
+                     .int8 = open_context(model, LUTRA_MODE_INT8),
+                     .dense = open_context(dense, LUTRA_MODE_F32),
+                     .before = allocate(model->plan.n_steps, model->plan.arena_floats * sizeof(float))};
+    uint8_t *pixels = allocate(model->vit.height * model->vit.width, 3);
+    list_trials(&m);
+    for (int i = 3; i < argc; i++) {
+        lutra_error error;
+        check(lutra_image_read(argv[i], &lutra_model_get_info(model)->preprocessing, pixels, &error), &error);
+        measure(&m, pixels);
+    }
+    for (size_t i = 0; i < m.n_trials; i++) {
+        const double n = (double)m.n_pictures, mean = m.trials[i].sum / n;
+        printf("%s\t%.3g\t%.2g\n", m.trials[i].name, mean, sqrt((m.trials[i].squares / n - mean * mean) / n));
+        free(m.trials[i].int8);
+    }
+    free(m.trials);
+    free(m.before);
+    free(pixels);
+    lutra_context_free(m.f32);
+    lutra_context_free(m.int8);
+    lutra_context_free(m.dense);
+    lutra_model_close(model);
+    lutra_model_close(dense);
+    return 0;
+}
