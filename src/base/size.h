@@ -17,6 +17,13 @@ static inline bool lutra_size_multiply(size_t a, size_t b, size_t *product)
     return !__builtin_mul_overflow(a, b, product);
 }
 
+/* A 64-bit number as a size; false where the machine's sizes are too short for it. */
+static inline bool lutra_size_from(uint64_t number, size_t *size)
+{
+    *size = (size_t)number;
+    return *size == number;
+}
+
 /* `value` rounded up to a multiple of `step` (> 0); the caller knows that it does not overflow. */
 static inline size_t lutra_round_up(size_t value, size_t step)
 {

@@ -38,8 +38,8 @@ static lutra_status read_shape(const lutra_safetensors *file, const json_t *shap
         if (!json_is_integer(extent) || json_integer_value(extent) < 1)
             return fail(error, file, tensor->name,
                         "its shape in lutra.config has a dimension that is no count");
-        tensor->shape[i] = (size_t)json_integer_value(extent);
-        if (i > 0 && !lutra_size_multiply(tensor->k, tensor->shape[i], &tensor->k))
+        if (!lutra_size_from((uint64_t)json_integer_value(extent), &tensor->shape[i]) ||
+            (i > 0 && !lutra_size_multiply(tensor->k, tensor->shape[i], &tensor->k)))
             return fail(error, file, tensor->name, "its shape in lutra.config overflows");
     }
     tensor->n = tensor->shape[0];

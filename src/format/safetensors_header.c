@@ -46,8 +46,8 @@ static lutra_status read_shape(const struct reader *reader, const json_t *shape,
         const json_t *extent = json_array_get(shape, i);
         if (!json_is_integer(extent) || json_integer_value(extent) < 0)
             return fail_tensor(reader, tensor->name, "has a dimension that is not a count");
-        tensor->shape[i] = (size_t)json_integer_value(extent);
-        if (!lutra_size_multiply(tensor->n_elements, tensor->shape[i], &tensor->n_elements))
+        if (!lutra_size_from((uint64_t)json_integer_value(extent), &tensor->shape[i]) ||
+            !lutra_size_multiply(tensor->n_elements, tensor->shape[i], &tensor->n_elements))
             return fail_tensor(reader, tensor->name, "has a shape that overflows");
     }
     return LUTRA_OK;

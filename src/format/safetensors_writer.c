@@ -128,7 +128,7 @@ lutra_status lutra_writer_declare(lutra_writer *writer, const char *name, lutra_
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, path, LUTRA_NO_OFFSET, "tensor %s cannot be declared",
                           name);
     for (size_t i = 0; i < rank; i++)
-        if (!lutra_size_multiply(bytes, shape[i], &bytes) || bytes > INT64_MAX)
+        if (!lutra_size_multiply(bytes, shape[i], &bytes) || bytes > PTRDIFF_MAX)
             return lutra_fail(error, LUTRA_ERROR_ARGUMENT, path, LUTRA_NO_OFFSET, "tensor %s is too large",
                               name);
     if (json_object_get(writer->header, name))

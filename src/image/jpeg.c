@@ -127,8 +127,9 @@ static void source_skip(j_decompress_ptr jpeg, long n_bytes)
 
 static void on_progress(j_common_ptr jpeg)
 {
-    if (((j_decompress_ptr)jpeg)->input_scan_number > MAX_SCANS)
-        fail_now(jpeg->client_data, "more than 200 scans");
+    decoder *d = jpeg->client_data;
+    if (d->jpeg.input_scan_number > MAX_SCANS)
+        fail_now(d, "more than 200 scans");
 }
 
 /* The orientation in the first APP1 segment that holds EXIF. libjpeg could keep the segments, but all of them

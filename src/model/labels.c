@@ -2,6 +2,7 @@
 /* Class names from a text file: one a line, or tab-separated with the class index first and the name last. */
 #include "model/labels.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,19 +10,20 @@
 #include "base/file_map.h"
 
 /* Class `index` gets `name`; a gap before it is filled with empty names. */
-static lutra_status set_label(json_t *labels, size_t index, const char *name, size_t length, const char *path,
-                              uint64_t offset, lutra_error *error)
+static lutra_status set_label(json_t *labels, uint64_t index, const char *name, size_t length,
+                              const char *path, uint64_t offset, lutra_error *error)
 {
     if (index >= LUTRA_MAX_LABELS)
-        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, offset, "class index %zu is out of range", index);
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, offset, "class index %" PRIu64 " is out of range",
+                          index);
     while (json_array_size(labels) <= index)
         if (json_array_append_new(labels, json_string("")))
-            return lutra_fail_memory(error, index, "labels");
+            return lutra_fail_memory(error, (size_t)index, "labels");
     json_t *label = json_stringn(name, length);
     if (!label)
-        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, offset, "the name of class %zu is not UTF-8",
-                          index);
-    json_array_set_new(labels, index, label);
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, offset,
+                          "the name of class %" PRIu64 " is not UTF-8", index);
+    json_array_set_new(labels, (size_t)index, label);
     return LUTRA_OK;
 }
 
@@ -43,7 +45,7 @@ static lutra_status read_line(json_t *labels, const char *line, size_t length, c
             return LUTRA_OK;
         return lutra_fail(error, LUTRA_ERROR_FORMAT, path, offset, "\"%.20s\" is not a class index", digits);
     }
-    return set_label(labels, (size_t)index, name, (size_t)(line + length - name), path, offset, error);
+    return set_label(labels, index, name, (size_t)(line + length - name), path, offset, error);
 }
 
 lutra_status lutra_labels_read(const char *path, json_t **result, lutra_error *error)

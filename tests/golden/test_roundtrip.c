@@ -79,12 +79,12 @@ static void strip_metadata(const char *from, const char *to)
 {
     FILE *source = fopen(from, "rb"), *target = fopen(to, "wb");
     uint8_t size[8];
-    uint64_t n = 0;
+    size_t n = 0;
     int byte;
     assert_true(source && target);
     assert_int_equal(fread(size, 1, sizeof size, source), sizeof size);
-    for (size_t i = 0; i < 8; i++)
-        n |= (uint64_t)size[i] << (8 * i);
+    for (size_t i = sizeof size; i-- > 0;)
+        n = n << 8 | size[i];
     char *header = calloc(1, n + 1);
     assert_non_null(header);
     assert_int_equal(fread(header, 1, n, source), n);

@@ -30,6 +30,9 @@ static void sizes_that_overflow_are_caught(void **state)
     assert_true(lutra_size_multiply(SIZE_MAX / 2, 2, &result));
     assert_true(result == SIZE_MAX - 1);
     assert_false(lutra_size_multiply(SIZE_MAX / 2 + 1, 2, &result));
+    assert_true(lutra_size_from(SIZE_MAX, &result));
+    assert_true(result == SIZE_MAX);
+    assert_int_equal(lutra_size_from((uint64_t)1 << 32, &result), sizeof(size_t) > 4);
     assert_int_equal(lutra_round_up(0, 64), 0);
     assert_int_equal(lutra_round_up(1, 64), 64);
     assert_int_equal(lutra_round_up(64, 64), 64);

@@ -222,7 +222,7 @@ static void impossible_options_are_refused(void **state)
     for (size_t i = 0; i < COUNT(bad); i++)
         bad[i] = good;
     bad[0].width = 0;
-    bad[1].height = (size_t)1 << 40;
+    bad[1].height = SIZE_MAX / 2;
     bad[2].crop_pct = 0.0;
     bad[3].crop_pct = 1.5;
     bad[4].crop_pct = 1e-300;

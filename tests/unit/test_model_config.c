@@ -206,6 +206,7 @@ static void labels_must_match_the_classes(void **state)
         {"a\nb\nc\nd\ne\nf\ng\nh\n", LUTRA_ERROR_ARGUMENT, "8 labels"},
         {"0\ta\nx\tb\n", LUTRA_ERROR_FORMAT, "\"x\" is not a class index"},
         {"0\ta\n99999999999999999999\tb\n", LUTRA_ERROR_FORMAT, "out of range"},
+        {"0\ta\n4294967296\tb\n", LUTRA_ERROR_FORMAT, "out of range"},
         {"0\ta\n-1\tb\n", LUTRA_ERROR_FORMAT, ""},
         {"a\nb\nc\nd\ne\nf\n\xff\xfe\n", LUTRA_ERROR_FORMAT, "UTF-8"},
     };
