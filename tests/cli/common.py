@@ -12,7 +12,10 @@ import unittest
 import zlib
 
 SOURCE = pathlib.Path(os.environ.get("LUTRA_SOURCE_ROOT", pathlib.Path(__file__).resolve().parents[2]))
-LUTRA = str(pathlib.Path(os.environ["LUTRA_BUILD_ROOT"]) / "tools" / "lutra")
+# The program; LUTRA_PROGRAM names another, perhaps with an emulator before it.
+COMMAND = os.environ.get("LUTRA_PROGRAM", "").split() or [os.path.join(os.environ["LUTRA_BUILD_ROOT"], "tools", "lutra")]
+LUTRA = COMMAND[-1]
+TIMEOUT = 300 if len(COMMAND) == 1 else 3000
 # A fine-tuned ViT of one block with the ten classes CLASSES, 24x24 pixels, own mean and deviation.
 MODEL = str(SOURCE / "tests/golden/models/timm-finetuned")
 CLASSES = ["otter", "vole", "newt", "heron", "pike", "swan", "frog", "carp", "teal", "moth"]
@@ -59,7 +62,7 @@ class CommandTest(unittest.TestCase):
     def lutra(self, *arguments, status=DONE, text=True, **options):
         """Runs the command, expects `status`; returns the completed process."""
         options.setdefault("stdin", subprocess.DEVNULL) if "input" not in options else None
-        result = subprocess.run([LUTRA, *map(str, arguments)], capture_output=True, text=text, timeout=300, **options)
+        result = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=text, timeout=TIMEOUT, **options)
         self.assertEqual(result.returncode, status,
                          f"lutra {' '.join(map(str, arguments))}\n{result.stdout}\n{result.stderr}")
         return result

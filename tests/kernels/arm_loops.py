@@ -242,7 +242,7 @@ def check(build):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build", help="a build for 64-bit Arm, as scripts/check_aarch64 makes it in build/aarch64")
+    parser.add_argument("build", help="a build for 64-bit Arm, as scripts/check_arm makes it in build/aarch64")
     parser.add_argument("--mca", action="store_true", help="estimate cycles (needs llvm-mca 14)")
     parser.add_argument("--check", action="store_true", help="print TAP and fail where a limit is missed")
     options = parser.parse_args()
