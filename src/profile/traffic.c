@@ -236,7 +236,7 @@ static size_t weight_bytes(const trace *t, const lutra_step *step)
     if (step->op == LUTRA_OP_GEMM)
         return product_of(t, step).matrix_bytes;
     lutra_step_describe(&t->model->vit, step, &info);
-    return info.weight_bytes;
+    return (size_t)info.weight_bytes; /* in memory, so it fits */
 }
 
 static void trace_step(trace *t, const lutra_step *step)

@@ -27,6 +27,13 @@ PRODUCTS = [
 ]
 DECODERS = {"unpack_panel_f32": "gemm_unpack_neon.c", "unpack_panel_i8": "gemm_unpack_i8_neon.c",
             "pair_panel_i8": "gemm_pair_i8_neon.c"}
+# Loops that only the table shows: level, kernel, source, and what names the one meant among its function's loops.
+OTHERS = [
+    ("neon", "multiply_i8", "gemm_multiply_i8_neon.c", "2 rows"),
+    ("neon", "multiply_few_rows_f32", "gemm_few_rows_neon.c", "1 row, 6 bits"),
+    ("neon", "multiply_few_rows_i8", "gemm_few_rows_neon.c", "1 row, 6 bits"),
+    ("neondot", "multiply_few_rows_i8", "gemm_few_rows_neondot.c", "1 row, 6 bits"),
+]
 WEIGHTS = 64  # all counts are for one tile of weights
 GROUP_TILES = 4  # of 6-bit indices (docs/format.md)
 PICTURE_ROWS = 197
@@ -143,6 +150,16 @@ def decode_loop(build, kernel):
     sys.exit(f"arm_loops.py: no loop of {kernel} for 6 bits found")
 
 
+def other_loop(build, level, kernel, source):
+    """(instructions, weights) of a loop of OTHERS."""
+    found = innermost(functions(build, source)[f"lutra_{kernel}_{level}"])
+    if kernel == "multiply_i8":  # two tiles in each turn
+        return max(found, key=lambda loop: sum(i.name.startswith("smlal") for i in loop)), 2 * WEIGHTS
+    one_row = [loop for loop in found if any(i.name == "prfm" for i in loop) and is_decoding("unpack_panel_i8", [
+        i for i in loop if i.name != "tbl" or looks_up_64(i)])]
+    return min(one_row, key=len), GROUP_TILES * WEIGHTS
+
+
 def instructions_of_decoding(build, product):
     return sum(len(loop) * WEIGHTS / weights for loop, weights in (decode_loop(build, kernel) for kernel in product.decodes))
 
@@ -161,10 +178,11 @@ def cycles_by_mca(loop):
 
 # Micro-operations of Cortex-A76: V either vector pipe, V0 or V1 the one, L loads and stores, I integer, B branches. From Arm's
 # guide for Neoverse N1, the same core made for servers.
-PORTS = {"fmla": "V", "sdot": "V", "eor": "V", "and": "V", "movi": "V", "mov": "V", "zip1": "V", "zip2": "V", "uzp1": "V",
-         "dup": "V", "fmul": "V", "ushr": "V1", "shl": "V1", "sri": "V1", "sadalp": "V1", "sxtl": "V1", "sxtl2": "V1",
-         "sshll": "V1", "sshll2": "V1", "scvtf": "V0 V0", "ld4": "L L L L V V V V", "ldr": "L", "ldur": "L", "ldp": "L L",
-         "str": "L V", "stur": "L V", "stp": "L L V V", "add": "I", "sub": "I", "cmp": "I", "b": "B"}
+PORTS = {"fmla": "V", "sdot": "V", "eor": "V", "and": "V", "movi": "V", "mov": "V", "zip1": "V", "zip2": "V",
+         "addp": "V", "saddlp": "V", "dup": "V", "fmul": "V", "ushr": "V1", "shl": "V1", "sri": "V1", "sadalp": "V1",
+         "sxtl": "V1", "sxtl2": "V1", "sshll": "V1", "sshll2": "V1", "smull": "V0", "smull2": "V0", "smlal": "V0",
+         "smlal2": "V0", "scvtf": "V0 V0", "prfm": "L", "ldr": "L", "ldur": "L", "ld4": "L L L L V V V V",
+         "ldp": "L L", "str": "L V", "stur": "L V", "stp": "L L V V", "add": "I", "sub": "I", "cmp": "I", "b": "B"}
 
 
 def ports_of(instruction):
@@ -187,7 +205,7 @@ def cycles_by_ports(loop):
 def row_of(name, loop, weights, mac, mca):
     """One line of the table; weights of a turn."""
     per_tile = WEIGHTS / weights
-    text = f"{name:30} {len(loop):6} {len(loop) * per_tile:9.1f}"
+    text = f"{name:42} {len(loop):6} {len(loop) * per_tile:9.1f}"
     text += f" {100 * sum(i.name == mac for i in loop) / len(loop):6.0f}" if mac else f" {'':6}"
     if mca and mac != "usmmla":  # neither core has it
         text += f" {cycles_by_mca(loop) * per_tile:10.1f} {cycles_by_ports(loop) * per_tile:10.1f}"
@@ -195,13 +213,15 @@ def row_of(name, loop, weights, mac, mca):
 
 
 def show(build, mca):
-    print(f"{'per 64 weights':30} {'loop':>6} {'instr.':>9} {'MACs %':>6}" + (f" {'A55 cyc.':>10} {'A76 cyc.':>10}" if mca else ""))
+    print(f"{'per 64 weights':42} {'loop':>6} {'instr.':>9} {'MACs %':>6}" + (f" {'A55 cyc.':>10} {'A76 cyc.':>10}" if mca else ""))
     for product in PRODUCTS:
         found = product_loops(build, product)
         loop, weights = found[product.rows]
         print(row_of(f"{product.level} {product.kernel}, {product.rows} rows", loop, weights, product.mac, mca))
     for kernel in DECODERS:
         print(row_of(f"neon {kernel}, 6 bits", *decode_loop(build, kernel), None, mca))
+    for level, kernel, source, which in OTHERS:
+        print(row_of(f"{level} {kernel}, {which}", *other_loop(build, level, kernel, source), None, mca))
     print(f"\ninstructions of a product of {PICTURE_ROWS} rows, per 64 weights")
     for product in PRODUCTS:
         multiply = instructions_of_product(product, product_loops(build, product), PICTURE_ROWS)
