@@ -14,6 +14,7 @@
 #include "image/picture.h"
 
 #define SIGNATURE_SIZE 8
+#define IHDR_SIZES 16  /* width and height in the first chunk */
 #define CHUNK_FRAME 12 /* length 4, type 4, checksum 4 */
 #define ANCILLARY 0x20 /* in the type's first byte: the pixels do not depend on it */
 
@@ -140,7 +141,12 @@ lutra_status lutra_png_decode(lutra_picture *picture, lutra_error *error)
     int code = spng_set_png_stream(png, read_critical, &reader);
     if (!code)
         code = spng_get_ihdr(png, &header);
-    if (code)
+    if (code == SPNG_EOVERFLOW && picture->size >= IHDR_SIZES + 8) {
+        /* More than a 32-bit machine can count: beyond the limits, which say so. */
+        const uint8_t *sizes = picture->data + IHDR_SIZES;
+        status = lutra_picture_begin(picture, big_endian_32(sizes), big_endian_32(sizes + 4), 1, error);
+    }
+    if (code && !status)
         status = fail(picture, code, error);
     if (!status)
         status = lutra_picture_begin(picture, header.width, header.height,
