@@ -3,7 +3,7 @@
 """Clusters a model's matrices by a plain k-means in double precision, as a yardstick for `lutra cluster`.
 
     python bench/reference_kmeans.py deit_tiny_patch16_224.safetensors -o reference.safetensors --scope tensor
-    lutra eval reference.safetensors --images DIR --labels labels.tsv --against deit_tiny_patch16_224.safetensors
+    lutra eval reference.safetensors --images DIR --labels labels.tsv --against deit_tiny_patch16_224.safetensors --mode f32
 
 One-dimensional Lloyd iterations over all sorted values, from several starts, the best kept; the result is written
 as a dense F32 file, so that it is judged by the very same program. Needs numpy and safetensors.

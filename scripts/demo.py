@@ -268,7 +268,7 @@ def show(title, model, images, limit, work, examples):
     if pictures:
         heading(f"Pictures, classified by the model with 64 clusters ({shorter(entries[1]['path'])})")
         chosen = [path for path, _ in pictures[::max(len(pictures) // examples, 1)][:examples]]
-        subprocess.run([LUTRA, "classify", entries[1]["path"], *chosen, "--top", "3", "--draw", "--quiet"], check=False)
+        subprocess.run([LUTRA, "classify", entries[1]["path"], *chosen, "--top", "3", "--draw", "--mode", entries[1]["mode"], "--quiet"], check=False)
     if images and (images.parent / "line" / "line.txt").exists():
         read_line(entries, images.parent / "line", work)
     if pictures:

@@ -66,7 +66,8 @@ typedef struct bench_part {
 #define BENCH_MAX_RATIOS 8
 typedef struct bench_result {
     const bench_model *model;
-    bench_settings settings;
+    bench_settings settings; /* the mode is never AUTO */
+    bool chose_mode;         /* nobody named one */
     const char *isa;
     bench_probe probe;
     uint64_t weight_bytes;

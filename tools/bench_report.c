@@ -69,6 +69,7 @@ static json_t *result_json(const bench_result *result, const tool_arguments *arg
     json_object_set_new(json, "arch", tool_json_text(info->arch));
     json_object_set_new(json, "clusters", tool_json_size(info->n_clusters));
     json_object_set_new(json, "mode", json_string(tool_mode_name(result->settings.mode)));
+    json_object_set_new(json, "mode_source", json_string(result->chose_mode ? "auto" : "option"));
     json_object_set_new(json, "batch", tool_json_size(result->settings.batch));
     json_object_set_new(json, "median_ms", tool_json_real(1e3 * result->seconds.median));
     json_object_set_new(json, "p10_ms", tool_json_real(1e3 * result->seconds.p10));

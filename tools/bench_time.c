@@ -75,7 +75,7 @@ static tool_spread spread_from(const samples *s, size_t first)
 
 static tool_list modes_of(const tool_arguments *arguments)
 {
-    return arguments->modes.n ? arguments->modes : (tool_list){.at = {LUTRA_MODE_F32}, .n = 1};
+    return arguments->modes.n ? arguments->modes : (tool_list){.at = {LUTRA_MODE_AUTO}, .n = 1};
 }
 
 /* Seeded noise: any picture takes as long as any other. */
@@ -106,6 +106,21 @@ static bool allocate(timing *t, const bench_models *models)
     return !t->arguments->cold || (t->evictor = tool_evictor_create()) != NULL;
 }
 
+/* AUTO becomes what it is for the first model, for all of them: dense ones come last, to be compared with it.
+ */
+static lutra_status choose_mode(const bench_models *models, lutra_mode *mode, lutra_error *error)
+{
+    const lutra_context_options options = {.n_threads = 1};
+    lutra_context *context;
+    if (*mode != LUTRA_MODE_AUTO)
+        return LUTRA_OK;
+    const lutra_status status = lutra_context_create(models->at[0].model, &options, &context, error);
+    if (status == LUTRA_OK)
+        *mode = lutra_context_mode(context);
+    lutra_context_free(context);
+    return status;
+}
+
 /* What is measured in a process of its own goes first, before threads run in this one. */
 static int prepare(timing *t, const bench_models *models)
 {
@@ -114,9 +129,13 @@ static int prepare(timing *t, const bench_models *models)
     for (size_t i = 0; i < models->n; i++)
         for (size_t j = 0; j < modes.n; j++) {
             runner *r = &t->runners[t->n++];
+            lutra_mode mode = (lutra_mode)modes.at[j];
             r->model = r->result.model = &models->at[i];
-            r->result.settings = (bench_settings){(lutra_mode)modes.at[j], t->threads, t->batch};
-            t->has_mode[modes.at[j]] = true;
+            r->result.chose_mode = mode == LUTRA_MODE_AUTO;
+            if (choose_mode(models, &mode, &error))
+                return tool_fail(&error);
+            r->result.settings = (bench_settings){mode, t->threads, t->batch};
+            t->has_mode[mode] = true;
             if (bench_probe_run(r->model, &r->result.settings, t->pixels, &r->result.probe, &error))
                 return tool_fail(&error);
         }

@@ -60,8 +60,7 @@ static json_t *picture_json(const tool_arguments *arguments, const tool_session 
     json_object_set_new(json, "predictions", predictions);
     json_object_set_new(json, "model", tool_json_text(session->info->path));
     json_object_set_new(json, "arch", tool_json_text(session->info->arch));
-    json_object_set_new(json, "mode", json_string(tool_mode_name(arguments->mode)));
-    tool_json_machine(json, lutra_context_threads(session->context), lutra_context_isa(session->context));
+    tool_json_context(json, arguments, session->context);
     json_object_set_new(json, "preprocessing", tool_json_preprocessing(&session->info->preprocessing));
     return json;
 }

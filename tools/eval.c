@@ -178,6 +178,11 @@ static void metrics_json(json_t *json, const runner *r, const tool_metrics *metr
     json_object_set_new(json, "preprocessing", tool_json_preprocessing(&r->session.info->preprocessing));
 }
 
+static const char *mode_of(const runner *r)
+{
+    return tool_mode_name(lutra_context_mode(r->session.context));
+}
+
 static int print_json(const evaluation *e, const tool_arguments *arguments)
 {
     json_t *json = json_object();
@@ -188,7 +193,7 @@ static int print_json(const evaluation *e, const tool_arguments *arguments)
     if (e->compare) {
         json_t *against = json_object();
         metrics_json(against, &e->against, &e->against_metrics);
-        json_object_set_new(against, "mode", json_string(tool_mode_name(arguments->against_mode)));
+        json_object_set_new(against, "mode", json_string(mode_of(&e->against)));
         json_object_set_new(json, "agreement", tool_json_real(percent(comparison->n_agree, comparison->n)));
         json_object_set_new(json, "kl", tool_json_real(comparison->kl / (double)comparison->n));
         json_object_set_new(json, "top1_change", tool_json_real(tool_top1_change(comparison)));
@@ -199,14 +204,12 @@ static int print_json(const evaluation *e, const tool_arguments *arguments)
     json_object_set_new(json, "seconds", tool_json_real(e->seconds));
     json_object_set_new(json, "decode_seconds",
                         tool_json_real(e->model.decoder.seconds + e->against.decoder.seconds));
-    json_object_set_new(json, "mode", json_string(tool_mode_name(arguments->mode)));
     json_object_set_new(json, "batch", tool_json_size(e->model.decoder.max_batch));
-    tool_json_machine(json, lutra_context_threads(e->model.session.context),
-                      lutra_context_isa(e->model.session.context));
+    tool_json_context(json, arguments, e->model.session.context);
     return tool_json_print(json, false);
 }
 
-static void print_metrics(const runner *r, const tool_metrics *metrics, const char *mode)
+static void print_metrics(const runner *r, const tool_metrics *metrics)
 {
     printf("%s", tool_bold(stdout));
     tool_print(stdout, r->session.info->path);
@@ -215,16 +218,16 @@ static void print_metrics(const runner *r, const tool_metrics *metrics, const ch
     printf("  top-5      %6.2f %%\n", percent(metrics->top5, metrics->n));
     printf("  mean NLL   %8.4f nats\n", metrics->nll / (double)metrics->n);
     printf("  speed      %6.1f pictures/s, %.2f ms each (%s, %s, %zu threads, decoding not counted)\n",
-           (double)metrics->n / r->seconds, 1e3 * r->seconds / (double)metrics->n, mode,
+           (double)metrics->n / r->seconds, 1e3 * r->seconds / (double)metrics->n, mode_of(r),
            lutra_context_isa(r->session.context), lutra_context_threads(r->session.context));
 }
 
-static void print_report(const evaluation *e, const tool_arguments *arguments)
+static void print_report(const evaluation *e)
 {
     const tool_comparison *comparison = &e->comparison;
-    print_metrics(&e->model, &e->metrics, tool_mode_name(arguments->mode));
+    print_metrics(&e->model, &e->metrics);
     if (e->compare) {
-        print_metrics(&e->against, &e->against_metrics, tool_mode_name(arguments->against_mode));
+        print_metrics(&e->against, &e->against_metrics);
         printf("%sthe first against the second%s\n", tool_bold(stdout), tool_plain(stdout));
         printf("  top-1 change  %+.2f points, standard error %.2f\n", tool_top1_change(comparison),
                tool_top1_change_se(comparison));
@@ -252,7 +255,7 @@ static int run(const tool_arguments *arguments)
     if (!result && arguments->json)
         result = print_json(&e, arguments);
     else if (!result)
-        print_report(&e, arguments);
+        print_report(&e);
     if (!result && e.model.decoder.n_unreadable) {
         tool_error("%zu of %zu pictures cannot be read; they are not in the figures",
                    e.model.decoder.n_unreadable, e.dataset.files.n);

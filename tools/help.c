@@ -26,7 +26,7 @@ const tool_entry tool_environment[] = {
      "../share/lutra beside the program's folder, and where Lutra was installed."},
     {"LUTRA_ISA",
      "the level of instructions to use, instead of the best that this machine has: reference, avx2, avxvnni, "
-     "avx512, avx512vnni; on Arm neon, neondot, i8mm"},
+     "avx512, avx512vnni, avx512bf16; on Arm neon, neondot, i8mm"},
     {"NO_COLOR", "where set, nothing is printed in bold"},
     {NULL, NULL},
 };

@@ -56,8 +56,12 @@ json_t *tool_json_text(const char *text)
 const char *tool_mode_name(lutra_mode mode)
 {
     switch (mode) {
+    case LUTRA_MODE_AUTO:
+        return "auto";
     case LUTRA_MODE_F32:
         return "f32";
+    case LUTRA_MODE_BF16:
+        return "bf16";
     case LUTRA_MODE_INT8:
         return "int8";
     }
@@ -107,6 +111,14 @@ void tool_json_machine(json_t *object, size_t n_threads, const char *isa)
 {
     json_object_set_new(object, "threads", tool_json_size(n_threads));
     json_object_set_new(object, "isa", json_string(isa));
+}
+
+void tool_json_context(json_t *object, const tool_arguments *arguments, const lutra_context *context)
+{
+    json_object_set_new(object, "mode", json_string(tool_mode_name(lutra_context_mode(context))));
+    json_object_set_new(object, "mode_source",
+                        json_string(arguments->mode == LUTRA_MODE_AUTO ? "auto" : "option"));
+    tool_json_machine(object, lutra_context_threads(context), lutra_context_isa(context));
 }
 
 int tool_json_print(json_t *json, bool one_line)

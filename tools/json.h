@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "lutra/lutra.h"
+#include "command.h"
 
 /* A number, or null where it is none (JSON has no NaN). */
 json_t *tool_json_real(double value);
@@ -18,6 +18,8 @@ json_t *tool_json_preprocessing(const lutra_preprocessing *preprocessing);
 
 /* Sets "threads" and "isa", which every command reports. */
 void tool_json_machine(json_t *object, size_t n_threads, const char *isa);
+/* The same of a context, and "mode" with its "mode_source", "option" or "auto". */
+void tool_json_context(json_t *object, const tool_arguments *arguments, const lutra_context *context);
 const char *tool_mode_name(lutra_mode mode);
 const char *tool_crop_name(lutra_crop_mode mode);
 const char *tool_resample_name(int code);

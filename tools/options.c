@@ -301,7 +301,8 @@ int tool_parse(const tool_command *command, int argc, const char **argv, tool_pa
 {
     *result = NULL;
     *help = false;
-    *arguments = (tool_arguments){.n_clusters = 64, .n_calibrate = 128, .top = 5, .dtype = LUTRA_F32};
+    *arguments = (tool_arguments){
+        .n_clusters = 64, .n_calibrate = 128, .top = 5, .dtype = LUTRA_F32, .against_mode = LUTRA_MODE_F32};
     tool_parser *parser = calloc(1, sizeof *parser);
     if (!parser) {
         tool_error("out of memory");

@@ -40,7 +40,9 @@ const char *profile_kind(const lutra_step_info *info)
 static double peak_macs(const lutra_device *device, lutra_mode mode, size_t threads)
 {
     const double cores = (double)(threads < device->n_cores ? threads : device->n_cores);
-    const double macs = mode == LUTRA_MODE_INT8 ? device->macs_per_cycle_i8 : device->macs_per_cycle_f32;
+    const double macs = mode == LUTRA_MODE_INT8   ? device->macs_per_cycle_i8
+                        : mode == LUTRA_MODE_BF16 ? device->macs_per_cycle_bf16
+                                                  : device->macs_per_cycle_f32;
     return cores * macs * (threads > 1 ? device->clock_all : device->clock);
 }
 

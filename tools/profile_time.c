@@ -64,6 +64,7 @@ static int prepare(timing *t, const bench_models *models, profile_results *resul
 {
     const tool_arguments *arguments = t->arguments;
     const size_t batch = arguments->batch ? arguments->batch : 1;
+    lutra_mode mode = arguments->mode; /* AUTO becomes what it is for the first model, for all of them */
     size_t input = 0;
     lutra_error error;
     for (size_t i = 0; i < models->n; i++) {
@@ -71,10 +72,10 @@ static int prepare(timing *t, const bench_models *models, profile_results *resul
         subject *s = &t->subjects[t->n++];
         const lutra_context_options options = {.n_threads = arguments->n_threads,
                                                .max_batch = batch,
-                                               .mode = arguments->mode,
+                                               .mode = mode,
                                                .cpus = arguments->cpus,
                                                .n_cpus = arguments->n_cpus};
-        *result = (profile_result){.model = &models->at[i], .mode = arguments->mode, .batch = batch};
+        *result = (profile_result){.model = &models->at[i], .batch = batch};
         result->n_steps = lutra_model_n_steps(result->model->model);
         result->steps = calloc(result->n_steps + 1, sizeof *result->steps);
         if (!result->steps)
@@ -82,6 +83,7 @@ static int prepare(timing *t, const bench_models *models, profile_results *resul
         s->result = result;
         if (lutra_context_create(result->model->model, &options, &s->context, &error))
             return tool_fail(&error);
+        mode = result->mode = lutra_context_mode(s->context);
         result->threads = lutra_context_threads(s->context);
         result->isa = lutra_context_isa(s->context);
         lutra_context_observe(s->context, keep_time, s);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "inputs.h"
+#include "json.h"
 #include "terminal.h"
 
 #define IMAGENET_CLASSES 1000
@@ -37,6 +38,13 @@ static void note_guess(const tool_session *session, const tool_arguments *argume
     const lutra_model_info *info = session->info;
     if (strcmp(info->arch_source, "file name") == 0 || strcmp(info->arch_source, "shapes") == 0)
         tool_note(arguments, "%s: taken for %s, by its %s", info->path, info->arch, info->arch_source);
+}
+
+static void note_mode(const tool_session *session, const tool_arguments *arguments, lutra_mode mode)
+{
+    if (mode == LUTRA_MODE_AUTO)
+        tool_note(arguments, "mode %s (auto): the fastest here that fits the weights of %s",
+                  tool_mode_name(lutra_context_mode(session->context)), session->info->path);
 }
 
 void tool_session_name_classes(tool_session *session, const tool_arguments *arguments)
@@ -82,6 +90,7 @@ int tool_session_open(tool_session *session, const tool_arguments *arguments, co
         return tool_fail(&error);
     session->info = lutra_model_get_info(session->model);
     note_guess(session, arguments);
+    note_mode(session, arguments, mode);
     return TOOL_DONE;
 }
 

@@ -98,9 +98,11 @@ static bool take(stream *s, taken_frame *taken)
     return taken->data != NULL;
 }
 
-static int classify_frame(const tool_session *session, const taken_frame *taken, size_t n_top,
-                          uint8_t *pixels, float *logits, bool *readable)
+static int classify_frame(const tool_arguments *arguments, const tool_session *session,
+                          const taken_frame *taken, uint8_t *pixels, float *logits, bool *readable)
 {
+    const size_t n_classes = session->info->n_classes;
+    const size_t n_top = arguments->top < n_classes ? arguments->top : n_classes;
     char name[48];
     lutra_error error = {0};
     const double start = tool_seconds();
@@ -117,7 +119,7 @@ static int classify_frame(const tool_session *session, const taken_frame *taken,
         json_object_set_new(json, "error", tool_json_text(error.message));
     json_object_set_new(json, "predictions",
                         *readable ? tool_predictions_json(session, logits, n_top) : json_array());
-    tool_json_machine(json, lutra_context_threads(session->context), lutra_context_isa(session->context));
+    tool_json_context(json, arguments, session->context);
     if (!*readable)
         tool_error("%s", error.message);
     return tool_json_print(json, true);
@@ -125,16 +127,14 @@ static int classify_frame(const tool_session *session, const taken_frame *taken,
 
 static int classify_frames(const tool_arguments *arguments, const tool_session *session, stream *s)
 {
-    const size_t n_classes = session->info->n_classes;
-    const size_t n_top = arguments->top < n_classes ? arguments->top : n_classes;
     uint8_t *pixels = malloc(session->info->input_bytes);
-    float *logits = calloc(n_classes, sizeof *logits);
+    float *logits = calloc(session->info->n_classes, sizeof *logits);
     uint64_t n_read = 0, n_unreadable = 0, n_dropped = 0;
     taken_frame taken = {0};
     int result = pixels && logits ? TOOL_DONE : tool_out_of_memory();
     while (!result && !tool_interrupted() && take(s, &taken)) {
         bool readable;
-        result = classify_frame(session, &taken, n_top, pixels, logits, &readable);
+        result = classify_frame(arguments, session, &taken, pixels, logits, &readable);
         n_read += readable;
         n_unreadable += !readable;
         n_dropped += taken.dropped;

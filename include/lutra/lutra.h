@@ -133,10 +133,15 @@ LUTRA_API lutra_status lutra_image_from_rgb8(const uint8_t *source, size_t width
 typedef struct lutra_model lutra_model;
 
 /* Compute modes: the type of the activations and of the decoded weights in matrix products; the rest is f32.
+ * BF16 sums in f32; it is faster than F32 only at levels that multiply bf16 ("avx512bf16").
  * INT8 quantises activations row by row as they come (asymmetric 8 bits) and sums exactly in 32 bits. Weights
  * that do not lie on an int8 grid (dense ones, codebooks of floats) are brought to one when a context is
- * created: dense ones row by row, which takes a byte each, codebooks once per matrix. */
-typedef enum lutra_mode { LUTRA_MODE_F32, LUTRA_MODE_INT8 } lutra_mode;
+ * created: dense ones row by row, which takes a byte each, codebooks once per matrix.
+ * AUTO takes what is fastest at the level of kernels that is used, but INT8 only for models all of whose
+ * weights lie on int8 grids, as lutra_cluster_file leaves them for up to 128 clusters; lutra_context_mode
+ * tells what it took. Answers of one mode are the same on any number of threads; those of different modes
+ * differ (docs/kernels.md says by how much), so name a mode where several machines are to agree. */
+typedef enum lutra_mode { LUTRA_MODE_AUTO, LUTRA_MODE_F32, LUTRA_MODE_BF16, LUTRA_MODE_INT8 } lutra_mode;
 
 typedef struct lutra_model_options {
     const char *arch;   /* NULL: config.json, then the file's name, then the shapes decide */
@@ -221,7 +226,7 @@ typedef struct lutra_context lutra_context;
 typedef struct lutra_context_options {
     size_t n_threads;   /* 0: n_cpus, or lutra_default_threads() where that is 0 too */
     size_t max_batch;   /* 0: 1 */
-    lutra_mode mode;    /* 0: LUTRA_MODE_F32 */
+    lutra_mode mode;    /* 0: LUTRA_MODE_AUTO */
     const size_t *cpus; /* [n_cpus]: thread i is kept on CPU cpus[i % n_cpus]; the caller's, thread 0, for the
                          * time of a run. NULL: the operating system places them. */
     size_t n_cpus;      /* up to LUTRA_MAX_THREADS */
@@ -234,6 +239,7 @@ LUTRA_API void lutra_context_free(lutra_context *context); /* NULL is fine */
 
 LUTRA_API size_t lutra_context_threads(const lutra_context *context);
 LUTRA_API const char *lutra_context_isa(const lutra_context *context);
+LUTRA_API lutra_mode lutra_context_mode(const lutra_context *context); /* never AUTO */
 
 /* Bytes of weights that one run reads: those in the file, or the int8 ones that dense weights were brought
  * to. */
@@ -269,7 +275,8 @@ LUTRA_API void lutra_context_observe(lutra_context *context, lutra_step_observer
 
 /* Measures how many multiply-adds (in 1e9 a second) `n_threads` threads of this machine do at once with the
  * instruction that products of `mode` are made of, at the level that lutra_isa names, from registers alone.
- * Takes about a millisecond. 0 where no such loop is known. Errors: those of lutra_isa, ARGUMENT, MEMORY. */
+ * Takes about a millisecond. 0 where no such loop is known, and for AUTO. Errors: those of lutra_isa,
+ * ARGUMENT, MEMORY. */
 LUTRA_API lutra_status lutra_measure_peak(lutra_mode mode, size_t n_threads, double *gmacs,
                                           lutra_error *error);
 
@@ -317,7 +324,7 @@ LUTRA_API lutra_status lutra_calibrate(const lutra_device *device, lutra_efficie
                                        lutra_error *error);
 
 typedef struct lutra_prediction_options {
-    lutra_mode mode;
+    lutra_mode mode;  /* AUTO: what contexts would take there */
     size_t n_threads; /* 0: as many as the device has cores; not more than those */
     size_t batch;     /* 0: 1 */
 } lutra_prediction_options;

@@ -21,6 +21,7 @@ static const lutra_kernels levels[] = {
 #define IN_avxvnni SKIP
 #define IN_avx512 SKIP
 #define IN_avx512vnni SKIP
+#define IN_avx512bf16 SKIP
 #define IN_neon SKIP
 #define IN_neondot SKIP
 #define IN_i8mm SKIP
@@ -47,6 +48,11 @@ static const lutra_kernels levels[] = {
     },
 #undef IN_avx512vnni
 #define IN_avx512vnni TAKE
+    {
+#include "kernels/level_table.inc"
+    },
+#undef IN_avx512bf16
+#define IN_avx512bf16 TAKE
     {
 #include "kernels/level_table.inc"
     },

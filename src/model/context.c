@@ -7,9 +7,11 @@
 #include "base/memory.h"
 #include "base/size.h"
 #include "kernels/attention/attention.h"
+#include "kernels/gemm/gemm_bf16.h"
 #include "kernels/gemm/gemm_i8.h"
 #include "kernels/layer_norm/layer_norm.h"
 #include "kernels/patches/patches.h"
+#include "model/mode.h"
 #include "model/model_private.h"
 #include "model/steps.h"
 
@@ -65,6 +67,8 @@ static void multiply(const lutra_context *context, const lutra_named_matrix *wei
     if (context->mode == LUTRA_MODE_INT8)
         lutra_gemm_i8(context->kernels, context->pool, gemm,
                       &context->weights_i8[weight - context->model->binding.matrices], context->scratch);
+    else if (context->mode == LUTRA_MODE_BF16)
+        lutra_gemm_bf16(context->kernels, context->pool, gemm, context->scratch);
     else
         lutra_gemm_f32(context->kernels, context->pool, gemm, context->scratch);
 }
@@ -326,9 +330,11 @@ static bool scratch_bytes(const lutra_context *context, size_t n_threads, size_t
     const lutra_model *model = context->model;
     const size_t attention =
         lutra_attention_f32_scratch(model->vit.n_tokens, model->vit.dim / model->vit.n_heads, n_threads);
-    size_t rows, gemm = lutra_gemm_f32_scratch(model->plan.max_k, n_threads);
-    if (context->mode == LUTRA_MODE_INT8 &&
-        (!most_rows(context, &rows) || !lutra_gemm_i8_scratch(rows, model->plan.max_k, n_threads, &gemm)))
+    const size_t max_k = model->plan.max_k;
+    size_t rows, gemm = lutra_gemm_f32_scratch(max_k, n_threads);
+    if (!most_rows(context, &rows) ||
+        (context->mode == LUTRA_MODE_INT8 && !lutra_gemm_i8_scratch(rows, max_k, n_threads, &gemm)) ||
+        (context->mode == LUTRA_MODE_BF16 && !lutra_gemm_bf16_scratch(rows, max_k, n_threads, &gemm)))
         return false;
     *bytes = gemm > attention ? gemm : attention;
     return true;
@@ -367,10 +373,10 @@ lutra_status lutra_context_create(const lutra_model *model, const lutra_context_
                              : n_cpus                      ? n_cpus
                                                            : lutra_default_threads();
     const size_t max_batch = options && options->max_batch ? options->max_batch : 1;
-    const lutra_mode mode = options ? options->mode : LUTRA_MODE_F32;
+    const lutra_mode mode = options ? options->mode : LUTRA_MODE_AUTO;
     lutra_context *context = NULL;
     *result = NULL;
-    if (mode != LUTRA_MODE_F32 && mode != LUTRA_MODE_INT8)
+    if ((int)mode < LUTRA_MODE_AUTO || mode > LUTRA_MODE_INT8)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET, "mode %d: there is none such",
                           (int)mode);
     if (max_batch > MAX_BATCH)
@@ -381,9 +387,12 @@ lutra_status lutra_context_create(const lutra_model *model, const lutra_context_
         return status;
     context->model = model;
     context->max_batch = max_batch;
-    context->mode = mode;
-    if ((status = lutra_kernels_select(&context->kernels, error)) ||
-        (status = lutra_thread_pool_create(n_threads, &context->pool, error)) ||
+    if ((status = lutra_kernels_select(&context->kernels, error))) {
+        free(context);
+        return status;
+    }
+    context->mode = mode == LUTRA_MODE_AUTO ? lutra_choose_mode(model, context->kernels) : mode;
+    if ((status = lutra_thread_pool_create(n_threads, &context->pool, error)) ||
         (n_cpus && (status = lutra_thread_pool_pin(context->pool, options->cpus, n_cpus, error))) ||
         (status = bring_weights(context, error)) || (status = allocate_memory(context, n_threads, error)))
         lutra_context_free(context);
@@ -413,6 +422,11 @@ size_t lutra_context_threads(const lutra_context *context)
 const char *lutra_context_isa(const lutra_context *context)
 {
     return lutra_kernels_name(context->kernels);
+}
+
+lutra_mode lutra_context_mode(const lutra_context *context)
+{
+    return context->mode;
 }
 
 /* What a step's product reads instead of a dense matrix of the file: a byte a weight and a scale a row. */

@@ -83,9 +83,20 @@ static void run_avx2_i8(void *unused)
                      : CLOBBERS, "xmm14");
 }
 
-static bool is_avx512(const char *level)
+/* vdpbf16ps: 2 multiply-adds in each of 16 sums. */
+static void run_avx512bf16(void *unused)
 {
-    return strcmp(level, "avx512") == 0 || strcmp(level, "avx512vnni") == 0;
+    long n = ROUNDS;
+    (void)unused;
+    __asm__ volatile("vzeroall\n\t"
+                     "1:\n\t"
+                     ".irp r, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11\n\t"
+                     "vdpbf16ps %%zmm15, %%zmm15, %%zmm\\r\n\t"
+                     ".endr\n\t"
+                     "dec %0\n\t jnz 1b\n\t vzeroupper"
+                     : "+r"(n)
+                     :
+                     : CLOBBERS);
 }
 
 static lutra_peak loop(void (*run)(void *), size_t macs_per_instruction)
@@ -95,13 +106,18 @@ static lutra_peak loop(void (*run)(void *), size_t macs_per_instruction)
 
 bool lutra_peak_of(const char *level, lutra_mode mode, lutra_peak *peak)
 {
-    const bool avxvnni = strcmp(level, "avxvnni") == 0, avx512 = is_avx512(level);
+    const bool avxvnni = strcmp(level, "avxvnni") == 0, avx512bf16 = strcmp(level, "avx512bf16") == 0;
+    const bool avx512vnni = avx512bf16 || strcmp(level, "avx512vnni") == 0;
+    const bool avx512 = avx512vnni || strcmp(level, "avx512") == 0;
+    const bool floats = mode == LUTRA_MODE_F32 || mode == LUTRA_MODE_BF16; /* products in f32, of bf16 too */
     const bool avx2 = avxvnni || strcmp(level, "avx2") == 0;
-    if (mode == LUTRA_MODE_F32 && avx512)
+    if (mode == LUTRA_MODE_BF16 && avx512bf16)
+        *peak = loop(run_avx512bf16, 32);
+    else if (floats && avx512)
         *peak = loop(run_avx512, 16);
-    else if (mode == LUTRA_MODE_F32 && avx2)
+    else if (floats && avx2)
         *peak = loop(run_avx2, 8);
-    else if (mode == LUTRA_MODE_INT8 && strcmp(level, "avx512vnni") == 0)
+    else if (mode == LUTRA_MODE_INT8 && avx512vnni)
         *peak = loop(run_avx512vnni, 64);
     else if (mode == LUTRA_MODE_INT8 && avxvnni)
         *peak = loop(run_avxvnni, 32);
@@ -146,7 +162,7 @@ bool lutra_peak_of(const char *level, lutra_mode mode, lutra_peak *peak)
 {
     const bool dot = strcmp(level, "neondot") == 0, i8mm = strcmp(level, "i8mm") == 0;
     const bool neon = dot || i8mm || strcmp(level, "neon") == 0;
-    if (mode == LUTRA_MODE_F32 && neon)
+    if ((mode == LUTRA_MODE_F32 || mode == LUTRA_MODE_BF16) && neon)
         *peak = loop(run_fmla, 4);
     else if (mode == LUTRA_MODE_INT8 && i8mm)
         *peak = loop(run_usmmla, 32);

@@ -3,6 +3,7 @@
  * the kernels lose against it. */
 #include "base/error.h"
 #include "format/dtype.h"
+#include "model/mode.h"
 #include "model/model_private.h"
 
 /* What a step asks of a device. */
@@ -47,7 +48,8 @@ static void ask_gemm(const target *t, const lutra_step *step, const lutra_step_i
         w->peak_macs = device->macs_per_cycle_i8 * (matrix->dense ? e->share_dense_i8 : e->share_i8);
         w->vector_work += rows * k * e->quantise + (matrix->dense ? 0 : n * k * e->index_i8);
     } else {
-        w->peak_macs = device->macs_per_cycle_f32 * e->share_f32;
+        w->peak_macs = e->share_f32 * (t->mode == LUTRA_MODE_BF16 ? device->macs_per_cycle_bf16
+                                                                  : device->macs_per_cycle_f32);
         w->vector_work += n * k * (matrix->dense ? e->dense_f32 : e->index_f32);
     }
 }
@@ -160,6 +162,8 @@ lutra_status lutra_predict(const lutra_model *model, const lutra_device *device,
                 .mode = options->mode,
                 .n_threads = options->n_threads ? options->n_threads : device->n_cores,
                 .batch = options->batch ? options->batch : 1};
+    if (t.mode == LUTRA_MODE_AUTO)
+        t.mode = lutra_choose_mode_of(model, true, device->macs_per_cycle_bf16 > device->macs_per_cycle_f32);
     if (t.n_threads > device->n_cores)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
                           "%zu threads on %s, which has %zu cores", t.n_threads, device->name,

@@ -13,6 +13,7 @@
 #include "base/size.h"
 #include "kernels/gemm/dense.h"
 #include "kernels/table.h"
+#include "model/mode.h"
 #include "model/model_private.h"
 #include "profile/lru.h"
 
@@ -326,6 +327,8 @@ lutra_status lutra_model_traffic(const lutra_model *model, lutra_mode mode, size
     lutra_status status = lutra_kernels_select(&t.kernels, error);
     if (status)
         return status;
+    if (t.mode == LUTRA_MODE_AUTO)
+        t.mode = lutra_choose_mode(model, t.kernels);
     if (!lay_out(&t, &n_lines))
         return lutra_fail_memory(error, SIZE_MAX, "a model of a cache");
     if ((status = lutra_lru_create(n_lines, t.capacity, &t.lru, error)))

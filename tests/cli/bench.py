@@ -27,7 +27,7 @@ class Bench(CommandTest):
         return self.lutra_json("bench", *arguments, "--repeat", "6", **options)
 
     def test_contract(self):
-        results = self.bench(self.small, "--threads", 1)
+        results = self.bench(self.small, "--threads", 1, "--mode", "f32")
         self.assertEqual(len(results), 1)
         for name, kind in CONTRACT.items():
             self.assertIsInstance(results[0][name], kind, name)
@@ -38,6 +38,13 @@ class Bench(CommandTest):
         self.assertTrue(0 < result["p10_ms"] <= result["median_ms"] <= result["p90_ms"])
         self.assertGreaterEqual(result["start_ms"], result["later_ms"])
         self.assertNotIn("over_dense", result)
+
+    def test_the_mode_that_nobody_names(self):
+        """Is what the clustered model is run in by default, for the dense one too."""
+        results = self.bench(self.small, "--threads", 1, "--dense")
+        mode = "int8" if results[0]["isa"] != "reference" else "f32"
+        self.assertEqual([(bool(r["clusters"]), r["mode"], r["mode_source"]) for r in results],
+                         [(True, mode, "auto"), (False, mode, "auto")])
 
     def test_rates_follow_from_the_median(self):
         macs = self.lutra_json("inspect", MODEL)["model"]["macs"]
@@ -168,7 +175,7 @@ class Bench(CommandTest):
                 ([], "--arch NAME"), (["a", "b"], "one MODEL"), (["a", "--threads", "0"], "1 to 64"),
                 (["a", "--threads", "10000"], "1 to 64"), (["a", "--threads", "1,"], "1 to 64"),
                 (["a", "--batch", "0"], "1 to 1024"), (["a", "--batch", "1,,2"], "1 to 1024"),
-                (["a", "--clusters", "64,257"], ["2 to 256", "'257'"]), (["a", "--mode", "f32,f31"], ["f32|int8", "'f31'"]),
+                (["a", "--clusters", "64,257"], ["2 to 256", "'257'"]), (["a", "--mode", "f32,f31"], ["f32|bf16|int8", "'f31'"]),
                 (["a", "--repeat", "0"], "--repeat"), (["a", "--contend", "65"], "1 to 64"),
                 (["a", "--repeat", "3", "--duration", "5m"], "give one"),
                 (["a", "--threads", ",".join(["1"] * 17)], "at most 16 values"),

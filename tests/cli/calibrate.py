@@ -36,7 +36,7 @@ class Calibrate(CommandTest):
             for scope in ("row", "tensor", "model"):
                 self.lutra("cluster", MODEL, "-o", self.out, "--clusters", 4, "--scope", scope, *options)
                 self.lutra("inspect", self.out, "--verify")
-                kl.append(self.lutra_json("eval", self.out, "--images", self.pictures, "--labels", truth, "--against",
+                kl.append(self.lutra_json("eval", "--mode", "f32", self.out, "--images", self.pictures, "--labels", truth, "--against",
                                           MODEL)["kl"])
         for plain, calibrated in zip(kl[:3], kl[3:]):
             self.assertLess(calibrated, 0.75 * plain)
@@ -121,7 +121,7 @@ class Calibrate(CommandTest):
         kl = []
         for options in ([], ["--calibrate", f"@{listed}", "--calibrate-count", 128]):
             self.lutra("cluster", EMBEDDED, "-o", self.out, "--clusters", 8, *options)
-            kl.append(self.lutra_json("eval", self.out, "--images", EMBEDDED / "test", "--labels", truth, "--against",
+            kl.append(self.lutra_json("eval", "--mode", "f32", self.out, "--images", EMBEDDED / "test", "--labels", truth, "--against",
                                       EMBEDDED)["kl"])
         self.assertLess(kl[1], 0.5 * kl[0])
 

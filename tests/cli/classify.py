@@ -23,7 +23,7 @@ class Classify(CommandTest):
         return [element["file"] for element in self.lutra_json("classify", MODEL, *arguments, **options)]
 
     def test_json(self):
-        result = self.lutra_json("classify", MODEL, *self.pictures, "--top", 3, "--threads", 1)
+        result = self.lutra_json("classify", MODEL, *self.pictures, "--top", 3, "--threads", 1, "--mode", "f32")
         self.assertEqual([element["file"] for element in result], self.pictures)
         for element in result:
             self.assertEqual(len(element["predictions"]), 3)

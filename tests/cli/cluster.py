@@ -38,7 +38,7 @@ class Cluster(CommandTest):
             self.assertLess(report["peak_rss_bytes"], 2 * report["bytes_in"] + (64 << 20))
         self.assertTrue(4 <= report["bits_per_weight"] < 4.5, report)
         self.assertTrue(0 <= report["optimality_gap"] <= 1e-3, report)
-        self.assertIn(report["isa"], ("reference", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neondot", "i8mm"))
+        self.assertIn(report["isa"], ("reference", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "neon", "neondot", "i8mm"))
         self.assertNotIn("tensors", report)
 
     def test_errors_of_matrices(self):

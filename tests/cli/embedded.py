@@ -30,7 +30,7 @@ class Embedded(CommandTest):
 
     def against_dense(self, model, *arguments):
         """eval's figures; the dense model's top-1 is checked on the way."""
-        result = self.lutra_json("eval", model, "--images", IMAGES, "--against", DENSE, *arguments)
+        result = self.lutra_json("eval", model, "--images", IMAGES, "--against", DENSE, "--mode", "f32", *arguments)
         self.assertEqual((result["images"], result["unreadable"]), (PICTURES, 0))
         self.assertAlmostEqual(result["against"]["top1"], TOP1, delta=TURNED)
         return result

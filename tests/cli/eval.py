@@ -35,7 +35,7 @@ class Eval(CommandTest):
     def probabilities(self, model):
         """{picture: [probability of each class]} as classify gives them."""
         result = {}
-        for element in self.lutra_json("classify", model, self.images, "--top", 10):
+        for element in self.lutra_json("classify", model, self.images, "--top", 10, "--mode", "f32"):
             by_index = {p["index"]: p["probability"] for p in element["predictions"]}
             result[pathlib.Path(element["file"]).name] = [by_index[i] for i in range(10)]
         return result
@@ -51,7 +51,7 @@ class Eval(CommandTest):
                 "nll": sum(-math.log(probabilities[name][truth]) for name, truth in self.truth.items()) / n}
 
     def evaluate(self, *arguments, **options):
-        return self.lutra_json("eval", MODEL, *arguments, **options)
+        return self.lutra_json("eval", MODEL, "--mode", "f32", *arguments, **options)
 
     def test_figures(self):
         for batch in (1, 5, 64):
@@ -66,8 +66,8 @@ class Eval(CommandTest):
 
     def test_against(self):
         other, model = self.dense, self.probabilities(self.small)
-        result = self.lutra_json("eval", self.small, "--images", self.images, "--labels", self.labels, "--against",
-                                 MODEL)
+        result = self.lutra_json("eval", self.small, "--images", self.images, "--labels", self.labels, "--mode", "f32",
+                                 "--against", MODEL)
         best = {name: (self.ranked(model[name])[0], self.ranked(other[name])[0]) for name in self.truth}
         kl = statistics.mean(sum(q * math.log(q / p) for p, q in zip(model[name], other[name])) for name in self.truth)
         change = [(best[name][0] == truth) - (best[name][1] == truth) for name, truth in self.truth.items()]
@@ -90,6 +90,20 @@ class Eval(CommandTest):
         result = self.evaluate("--images", self.images, "--labels", self.labels, "--crop-pct", "0.5", "--against", MODEL)
         self.assertEqual(result["against"]["nll"], alone["nll"])
         self.assertNotEqual(result["nll"], alone["nll"])
+
+    def test_modes(self):
+        """Nobody names one: int8 is taken where weights are exact in it, and the other model is still computed in f32."""
+        options = ("--images", self.images, "--labels", self.labels, "--against", MODEL)
+        result = self.lutra_json("eval", self.small, *options)
+        mode, source = ("int8", "auto") if result["isa"] != "reference" else ("f32", "auto")
+        self.assertEqual((result["mode"], result["mode_source"], result["against"]["mode"]), (mode, source, "f32"))
+        named = self.lutra_json("eval", self.small, *options, "--mode", mode)
+        self.assertEqual((named["mode_source"], named["kl"]), ("option", result["kl"]))
+        self.assertIn(f"mode {mode} (auto)", self.lutra("eval", self.small, *options).stderr)
+        self.assertNotIn("(auto)", self.lutra("eval", self.small, *options, "--quiet").stderr)
+        bf16 = self.lutra_json("eval", self.small, *options, "--mode", "bf16", "--against-mode", "bf16")
+        self.assertEqual((bf16["mode"], bf16["against"]["mode"]), ("bf16", "bf16"))
+        self.assertNotEqual(bf16["kl"], result["kl"])
 
     def test_text(self):
         result = self.lutra("eval", MODEL, "--images", self.images, "--labels", self.labels, "--against", self.small)
@@ -202,7 +216,7 @@ class Eval(CommandTest):
             (slow / "x" / f"{i}.png").symlink_to(self.pictures[i % 23])
         table = self.folder / "slow.tsv"
         table.write_text("".join(f"x/{i}.png 1\n" for i in range(2000)))
-        process = subprocess.Popen([LUTRA, "eval", MODEL, "--images", slow, "--labels", table, "--batch", "1"],
+        process = subprocess.Popen([LUTRA, "eval", MODEL, "--mode", "f32", "--images", slow, "--labels", table, "--batch", "1"],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertIn("2000 pictures", process.stderr.readline())
         process.send_signal(signal.SIGINT)

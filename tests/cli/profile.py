@@ -48,7 +48,7 @@ class Profile(CommandTest):
         return self.lutra_json("profile", *arguments, "--repeat", "3", "--threads", "1", **options)
 
     def test_contract(self):
-        result = self.profile(self.small)
+        result = self.profile(self.small, "--mode", "f32")
         for name, kind in CONTRACT.items():
             self.assertIsInstance(result[name], kind, name)
         for index, step in enumerate(result["steps"]):

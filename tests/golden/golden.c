@@ -10,6 +10,8 @@
 
 #include "kernels/kernels.h"
 
+const lutra_context_options golden_f32_options = {.mode = LUTRA_MODE_F32};
+
 void golden_check(lutra_status status, const lutra_error *error)
 {
     if (status != LUTRA_OK)

@@ -18,6 +18,9 @@
  * times as much. */
 #define GOLDEN_TOLERANCE 1e-3
 
+/* Whoever made the golden numbers computed in f32. */
+extern const lutra_context_options golden_f32_options;
+
 /* Fails the test with the error's message unless `status` is LUTRA_OK. */
 void golden_check(lutra_status status, const lutra_error *error);
 

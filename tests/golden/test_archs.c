@@ -181,7 +181,7 @@ static double run(const lutra_model *model, const json_t *row)
     const lutra_model_info *info = lutra_model_get_info(model);
     lutra_context *context;
     lutra_error error;
-    golden_check(lutra_context_create(model, NULL, &context, &error), &error);
+    golden_check(lutra_context_create(model, &golden_f32_options, &context, &error), &error);
     uint8_t *pixels = malloc(info->input_bytes);
     float *logits = calloc(info->n_classes + 1, sizeof(float)),
           *features = calloc(info->n_features, sizeof(float));

@@ -36,7 +36,7 @@ static uint8_t *read_pictures(const lutra_model_info *info, const char *files)
 static void check_level(const lutra_model *model, const char *level, const uint8_t *pixels,
                         const float *golden, size_t n_golden)
 {
-    const lutra_context_options options = {.n_threads = 2, .max_batch = N_PICTURES};
+    const lutra_context_options options = {.n_threads = 2, .max_batch = N_PICTURES, .mode = LUTRA_MODE_F32};
     float *logits = malloc(n_golden * sizeof *logits);
     lutra_context *context;
     lutra_error error;

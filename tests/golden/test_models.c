@@ -45,7 +45,8 @@ static void outputs_free(outputs *out)
 
 static void run(const lutra_model *model, size_t n_threads, const uint8_t *pixels, size_t batch, outputs *out)
 {
-    const lutra_context_options options = {.n_threads = n_threads, .max_batch = batch};
+    const lutra_context_options options = {
+        .n_threads = n_threads, .max_batch = batch, .mode = LUTRA_MODE_F32};
     lutra_context *context;
     lutra_error error;
     golden_check(lutra_context_create(model, &options, &context, &error), &error);

@@ -151,7 +151,7 @@ static size_t run(const lutra_model *model, float *outputs /* [MAX_OUTPUTS]: log
     assert_true(info->n_classes + info->n_features <= MAX_OUTPUTS);
     for (size_t i = 0; i < info->input_bytes; i++)
         pixels[i] = (uint8_t)(37 * i + i / 97);
-    golden_check(lutra_context_create(model, NULL, &context, &error), &error);
+    golden_check(lutra_context_create(model, &golden_f32_options, &context, &error), &error);
     golden_check(lutra_context_run(context, pixels, 1, info->n_classes ? outputs : NULL,
                                    outputs + info->n_classes, &error),
                  &error);

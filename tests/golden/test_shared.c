@@ -104,7 +104,7 @@ static void evaluate(const lutra_model *model, const json_t *golden)
     lutra_context *context;
     lutra_error error;
     assert_int_equal(info->n_classes, N_CLASSES);
-    golden_check(lutra_context_create(model, NULL, &context, &error), &error);
+    golden_check(lutra_context_create(model, &golden_f32_options, &context, &error), &error);
     for (size_t i = 0; i < n_photos; i++) {
         char *folder = golden_join(shared, "images/imagenet-sample");
         char *path = golden_join(folder, photos[i].file);

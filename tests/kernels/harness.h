@@ -19,7 +19,7 @@ typedef struct harness {
     uint64_t random;
     size_t n_cases, n_failures;
     double peak_gmacs; /* of one core, f32 multiply-adds of the level, for benchmarks */
-    double peak_i8_gmacs;
+    double peak_i8_gmacs, peak_bf16_gmacs;
     struct buffer {
         unsigned char *map;           /* guard page, memory, guard page */
         size_t map_size, begin, size; /* what the test was given lies at map + begin */
@@ -60,11 +60,9 @@ double time_call(void (*call)(void *), void *argument, size_t n_threads);
 void time_calls(size_t n_calls, void (*call)(void *), void *const *arguments, size_t n_threads,
                 double *seconds);
 
-/* f32 multiply-adds per second of one core with the widest FMA of the level, in 1e9; 0 where unknown. */
-double measure_peak(const char *level);
-
-/* The same of 8-bit multiply-adds, by the instructions that the level has for them. */
-double measure_peak_i8(const char *level);
+/* Multiply-adds per second of one core by the instructions that the level has for a mode, in 1e9; 0 where
+ * unknown. */
+double measure_peak(const char *level, lutra_mode mode);
 
 /* What every kernel and operation must bring. */
 typedef void test_function(harness *h);

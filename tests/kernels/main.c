@@ -51,10 +51,11 @@ static size_t run_level(const struct options *options, size_t index, size_t *n_p
     harness h = {.kernels = lutra_kernels_level(index), .reference = lutra_kernels_level(0)};
     const lutra_kernels *lesser = index ? lutra_kernels_level(index - 1) : NULL;
     if (options->bench) {
-        h.peak_gmacs = measure_peak(h.kernels->name);
-        h.peak_i8_gmacs = measure_peak_i8(h.kernels->name);
-        printf("%s: peak of one core %.1f GMAC/s in f32, %.1f in int8\n", h.kernels->name, h.peak_gmacs,
-               h.peak_i8_gmacs);
+        h.peak_gmacs = measure_peak(h.kernels->name, LUTRA_MODE_F32);
+        h.peak_bf16_gmacs = measure_peak(h.kernels->name, LUTRA_MODE_BF16);
+        h.peak_i8_gmacs = measure_peak(h.kernels->name, LUTRA_MODE_INT8);
+        printf("%s: peak of one core %.1f GMAC/s in f32, %.1f in bf16, %.1f in int8\n", h.kernels->name,
+               h.peak_gmacs, h.peak_bf16_gmacs, h.peak_i8_gmacs);
     }
     for (size_t i = 0; i < N_SUBJECTS; i++) {
         if ((options->only && !strstr(subjects[i].name, options->only)) ||

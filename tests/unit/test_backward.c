@@ -71,7 +71,7 @@ static double value(const lutra_model *model, lutra_context *context, const uint
 
 static void compare(const lutra_model *model)
 {
-    const lutra_context_options options = {.n_threads = 1, .max_batch = 1};
+    const lutra_context_options options = {.n_threads = 1, .max_batch = 1, .mode = LUTRA_MODE_F32};
     const size_t n_steps = model->plan.n_steps, n_pixels = model->vit.height * model->vit.width * 3;
     lutra_backward *backward;
     lutra_context *context;

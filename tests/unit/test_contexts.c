@@ -93,6 +93,12 @@ static void in_f32(void **state)
     contexts_do_not_meet("timm-deit3", LUTRA_MODE_F32);
 }
 
+static void in_bf16(void **state)
+{
+    (void)state;
+    contexts_do_not_meet("timm-deit3", LUTRA_MODE_BF16);
+}
+
 static void in_int8(void **state)
 {
     (void)state;
@@ -103,6 +109,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_f32),
+        cmocka_unit_test(in_bf16),
         cmocka_unit_test(in_int8),
     };
     return cmocka_run_group_tests_name("contexts", tests, NULL, NULL);

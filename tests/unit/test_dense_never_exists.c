@@ -63,27 +63,16 @@ static void check(lutra_status status, const lutra_error *error)
         fail_msg("%s", error->message);
 }
 
-static void clustered_model_runs_without_its_dense_matrices(void **state)
+static void run_in(const char *path, lutra_mode mode, size_t dense_matrix)
 {
-    (void)state;
-    /* 50 tokens but 384 x 1536 matrices: each would take more than all activations together. */
-    static const char arch[] = "vit_small_patch32_224";
-    const size_t dense_matrix = 384 * 1536 * sizeof(float);
-    char folder[] = "/tmp/lutra-dense-XXXXXX", dense[64], clustered[64];
-    const lutra_cluster_options options = {.n_clusters = 64};
+    const lutra_context_options options = {.mode = mode};
     lutra_model *model;
     lutra_context *context;
     lutra_error error;
-    assert_non_null(mkdtemp(folder));
-    snprintf(dense, sizeof dense, "%s/%s.safetensors", folder, arch);
-    snprintf(clustered, sizeof clustered, "%s/clustered.safetensors", folder);
-    check(lutra_random_file(arch, 1, dense, NULL, NULL, &error), &error);
-    check(lutra_cluster_file(dense, clustered, &options, NULL, &error), &error);
-
     atomic_store(&n_allocated, 0);
     atomic_store(&largest, 0);
-    check(lutra_model_open(clustered, NULL, &model, &error), &error);
-    check(lutra_context_create(model, NULL, &context, &error), &error);
+    check(lutra_model_open(path, NULL, &model, &error), &error);
+    check(lutra_context_create(model, &options, &context, &error), &error);
     const lutra_model_info *info = lutra_model_get_info(model);
     assert_true(info->n_clustered > 22000000);
     const size_t before_run = atomic_load(&n_allocated);
@@ -91,8 +80,8 @@ static void clustered_model_runs_without_its_dense_matrices(void **state)
     float *logits = calloc(info->n_classes, sizeof *logits);
     const size_t own = info->input_bytes + info->n_classes * sizeof *logits;
     check(lutra_context_run(context, pixels, 1, logits, NULL, &error), &error);
-    print_message("allocated %zu bytes in all, the largest piece %zu; the dense matrices take %zu\n",
-                  atomic_load(&n_allocated), atomic_load(&largest),
+    print_message("mode %d: allocated %zu bytes in all, the largest piece %zu; the dense matrices take %zu\n",
+                  (int)mode, atomic_load(&n_allocated), atomic_load(&largest),
                   (size_t)info->n_clustered * sizeof(float));
     assert_int_equal(atomic_load(&n_allocated), before_run + own); /* a run allocates nothing */
     assert_true(before_run > 0);
@@ -102,6 +91,23 @@ static void clustered_model_runs_without_its_dense_matrices(void **state)
     free(logits);
     lutra_context_free(context);
     lutra_model_close(model);
+}
+
+static void clustered_model_runs_without_its_dense_matrices(void **state)
+{
+    (void)state;
+    /* 50 tokens but 384 x 1536 matrices: each would take more than all activations together. */
+    static const char arch[] = "vit_small_patch32_224";
+    char folder[] = "/tmp/lutra-dense-XXXXXX", dense[64], clustered[64];
+    const lutra_cluster_options options = {.n_clusters = 64};
+    lutra_error error;
+    assert_non_null(mkdtemp(folder));
+    snprintf(dense, sizeof dense, "%s/%s.safetensors", folder, arch);
+    snprintf(clustered, sizeof clustered, "%s/clustered.safetensors", folder);
+    check(lutra_random_file(arch, 1, dense, NULL, NULL, &error), &error);
+    check(lutra_cluster_file(dense, clustered, &options, NULL, &error), &error);
+    for (int mode = LUTRA_MODE_F32; mode <= LUTRA_MODE_INT8; mode++)
+        run_in(clustered, (lutra_mode)mode, 384 * 1536 * sizeof(float));
     unlink(dense);
     unlink(clustered);
     rmdir(folder);

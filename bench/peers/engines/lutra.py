@@ -10,7 +10,7 @@ import numpy as np
 
 from models import Model
 
-MODES = {"f32": 0, "int8": 1}
+MODES = {"f32": 1, "bf16": 2, "int8": 3}
 
 
 class Error(c.Structure):

@@ -10,6 +10,7 @@
 
 #include "base/size.h"
 #include "kernels/gemm/dense.h"
+#include "kernels/gemm/panels.h"
 #include "kernels/table.h"
 
 /* k is padded to whole groups of packed tiles: at most 8 tiles of 4 inputs. */
@@ -20,6 +21,7 @@
 struct job {
     const lutra_kernels *kernels;
     const lutra_gemm *gemm;
+    lutra_numbers numbers;
     float *scratch;
     size_t scratch_stride; /* floats per thread */
     size_t n_chunks;       /* of at most tile_rows rows, as even as possible */
@@ -47,17 +49,44 @@ size_t lutra_gemm_f32_scratch(size_t max_k, size_t n_threads)
     return scratch_floats(max_k) * sizeof(float) * n_threads;
 }
 
-static void bring_panel(const lutra_kernels *kernels, const lutra_matrix *w, size_t first_output,
-                        float *panel)
+static void bring_dense(const struct job *job, size_t first_output, float *panel)
 {
+    const lutra_matrix *w = job->gemm->weights;
+    const size_t offset = first_output * w->k * lutra_dense_size(w->dtype);
+    job->kernels->pack_panel_f32((const char *)w->dense + offset, w->dtype, w->k,
+                                 smaller(LUTRA_PANEL, w->n - first_output), w->k, panel);
+    if (job->numbers == LUTRA_ROUNDED_BF16)
+        job->kernels->round_bf16(w->k * LUTRA_PANEL, panel, panel);
+    if (job->numbers == LUTRA_PAIRS_BF16)
+        job->kernels->pair_panel_bf16(w->k, panel);
+}
+
+static void bring_panel(const struct job *job, size_t first_output, float *panel)
+{
+    const lutra_matrix *w = job->gemm->weights;
     if (w->dense) {
-        const size_t offset = first_output * w->k * lutra_dense_size(w->dtype);
-        kernels->pack_panel_f32((const char *)w->dense + offset, w->dtype, w->k,
-                                smaller(LUTRA_PANEL, w->n - first_output), w->k, panel);
-    } else {
-        kernels->unpack_panel_f32(&w->layout, w->indices + first_output / LUTRA_PANEL * w->layout.block_bytes,
-                                  w->codebook, w->codebook_is_i8, panel);
+        bring_dense(job, first_output, panel);
+        return;
     }
+    const uint8_t *block = w->indices + first_output / LUTRA_PANEL * w->layout.block_bytes;
+    if (job->numbers == LUTRA_PAIRS_BF16)
+        job->kernels->unpack_panel_bf16(&w->layout, block, w->codebook, (uint32_t *)(void *)panel);
+    else
+        job->kernels->unpack_panel_f32(&w->layout, block, w->codebook, w->codebook_is_i8, panel);
+}
+
+static void multiply_tile(const struct job *job, size_t row, size_t m, size_t n_panels, const float *panels,
+                          size_t panel_stride, float *tile)
+{
+    const lutra_gemm *gemm = job->gemm;
+    const float *a = gemm->a + row * gemm->lda;
+    if (job->numbers == LUTRA_PAIRS_BF16)
+        job->kernels->multiply_bf16(m, divide_up(gemm->weights->k, 2), (const uint32_t *)(const void *)a,
+                                    gemm->lda, n_panels, (const uint32_t *)(const void *)panels, panel_stride,
+                                    tile, LUTRA_MAX_TILE_COLUMNS);
+    else
+        job->kernels->multiply_f32(m, gemm->weights->k, a, gemm->lda, n_panels, panels, panel_stride, tile,
+                                   LUTRA_MAX_TILE_COLUMNS);
 }
 
 static void describe_columns(const lutra_gemm *gemm, size_t first, size_t n, lutra_columns *columns)
@@ -87,37 +116,44 @@ static void multiply_group(void *argument, size_t task, size_t worker)
     lutra_columns columns;
 
     for (size_t i = 0; i < n_panels; i++)
-        bring_panel(kernels, w, first + i * LUTRA_PANEL, panels + i * panel_stride);
+        bring_panel(job, first + i * LUTRA_PANEL, panels + i * panel_stride);
     describe_columns(gemm, first, n, &columns);
 
     const size_t end = job->n_chunks * (part + 1) / job->n_parts;
     for (size_t chunk = job->n_chunks * part / job->n_parts; chunk < end; chunk++) {
         const size_t row = gemm->m * chunk / job->n_chunks;
         const size_t m = gemm->m * (chunk + 1) / job->n_chunks - row;
-        kernels->multiply_f32(m, w->k, gemm->a + row * gemm->lda, gemm->lda, n_panels, panels, panel_stride,
-                              tile, LUTRA_MAX_TILE_COLUMNS);
+        multiply_tile(job, row, m, n_panels, panels, panel_stride, tile);
         kernels->finish_f32(&columns, m, n, tile, LUTRA_MAX_TILE_COLUMNS, gemm->c + row * gemm->ldc + first,
                             gemm->ldc, gemm->residual ? gemm->residual + row * gemm->ldr + first : NULL,
                             gemm->ldr);
     }
 }
 
-void lutra_gemm_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
-                    void *scratch)
+void lutra_multiply_panels(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
+                           lutra_numbers numbers, void *scratch)
 {
     const size_t n_threads = lutra_thread_pool_size(pool);
     const size_t n_groups = divide_up(gemm->weights->n, kernels->tile_panels * LUTRA_PANEL);
     struct job job = {.kernels = kernels,
                       .gemm = gemm,
+                      .numbers = numbers,
                       .scratch = scratch,
                       .scratch_stride = scratch_floats(gemm->weights->k),
                       .n_chunks = divide_up(gemm->m, kernels->tile_rows),
                       .n_parts = 1};
-    if (gemm->m == 0 || n_groups == 0 || lutra_few_rows_f32(kernels, pool, gemm))
+    if (gemm->m == 0 || n_groups == 0 ||
+        (numbers != LUTRA_PAIRS_BF16 && lutra_few_rows_f32(kernels, pool, gemm)))
         return;
     if (n_threads > 1)
         job.n_parts = smaller(divide_up(n_threads * TASKS_PER_THREAD, n_groups), job.n_chunks);
     lutra_thread_pool_run(pool, n_groups * job.n_parts, multiply_group, &job);
+}
+
+void lutra_gemm_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
+                    void *scratch)
+{
+    lutra_multiply_panels(kernels, pool, gemm, LUTRA_FLOATS, scratch);
 }
 
 void lutra_matrix_row(const lutra_matrix *w, size_t row, float *out)

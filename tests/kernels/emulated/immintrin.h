@@ -61,6 +61,42 @@ static inline __m256 emulated_fmadd_256(__m256 a, __m256 b, __m256 c, float sign
 #define _mm256_fmadd_ps(a, b, c) emulated_fmadd_256(a, b, c, 1.0f)
 #define _mm256_fnmadd_ps(a, b, c) emulated_fmadd_256(a, b, c, -1.0f)
 
+/* ---- AVX512_BF16; SIMDe's forms neither take denormals for zero nor round as the instructions do ---- */
+
+static inline float emulated_no_denormal(float x)
+{
+    return fabsf(x) < 0x1p-126f ? copysignf(0.0f, x) : x;
+}
+
+/* VDPBF16PS of Intel's manual: the odd elements first. */
+static inline __m512 emulated_dpbf16(__m512 sum, __m512i a, __m512i w)
+{
+    uint16_t x[32], y[32];
+    float z[16];
+    memcpy(x, &a, sizeof x);
+    memcpy(y, &w, sizeof y);
+    memcpy(z, &sum, sizeof z);
+    for (int i = 0; i < 16; i++)
+        for (int j = 2 * i + 1; j >= 2 * i; j--)
+            z[i] = emulated_no_denormal(fmaf(emulated_no_denormal(lutra_bf16_to_f32(x[j])),
+                                             emulated_no_denormal(lutra_bf16_to_f32(y[j])), z[i]));
+    memcpy(&sum, z, sizeof sum);
+    return sum;
+}
+
+static inline __m256i emulated_cvtneps_bf16(__m512 a)
+{
+    float x[16];
+    uint16_t y[16];
+    __m256i b;
+    memcpy(x, &a, sizeof x);
+    for (int i = 0; i < 16; i++)
+        y[i] = isnan(x[i]) ? (uint16_t)(lutra_bits_of_float(x[i]) >> 16 | 0x40)
+                           : lutra_f32_to_bf16(emulated_no_denormal(x[i]));
+    memcpy(&b, y, sizeof b);
+    return b;
+}
+
 /* ---- loads and stores of a part: what the mask leaves out is not touched ---- */
 
 static inline __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const void *p)

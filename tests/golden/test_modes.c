@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The int8 mode on every golden model, dense and clustered in each scope: near the f32 mode of the same
- * weights, on every level of kernels; not one bit different between thread counts or places in a batch.
+ * The modes bf16 and int8 on every golden model, dense and clustered in each scope: near the f32 mode of the
+ * same weights, on every level of kernels; not one bit different between thread counts or places in a batch.
+ * And which of them is taken where none is named.
  */
 #include "golden.h"
 
@@ -13,17 +14,22 @@
 
 enum { MAX_LEVELS = 16, MAX_TESTS = 128 };
 
-/* How far outputs may be from f32's, relative to their root mean square. A row of activations spans some 8
- * of its standard deviations in 255 steps, each off by 1 / sqrt(12) of a step: 0.9 % of noise into each
- * product, weights on an int8 grid add some 0.6 %. The golden models chain 8 to 12 products: 1.1 % * sqrt(12)
- * = 3.8 %, and twice that for outliers. Logits are few, and sums in which the features may cancel while their
- * noise does not: they may be twice as far off. */
-#define MAX_NOISE 0.08
-/* Between levels the float steps round differently, which brings a few activations to the neighbouring step:
- * part of the noise is drawn anew. */
-#define MAX_NOISE_BETWEEN_LEVELS 0.02
+/* How far outputs may be from f32's, relative to their root mean square.
+ * int8: a row of activations spans some 8 of its standard deviations in 255 steps, each off by 1 / sqrt(12)
+ * of a step: 0.9 % of noise into each product, weights on an int8 grid add some 0.6 %. The golden models
+ * chain 8 to 12 products: 1.1 % * sqrt(12) = 3.8 %, and twice that for outliers. bf16: a number is off by up
+ * to 2^-8 of itself, 0.16 % in the mean of squares; activations and weights: 0.23 %, times sqrt(12) 0.8 %,
+ * and twice that for outliers. Logits are few, and sums in which the features may cancel while their noise
+ * does not: they may be twice as far off. Between levels the float steps round differently, which brings a
+ * few activations to the neighbouring step: part of the noise is drawn anew. */
+static const struct mode {
+    lutra_mode mode;
+    const char *name;
+    double max_noise, max_between_levels;
+} modes[] = {{LUTRA_MODE_BF16, "bf16", 0.016, 0.004}, {LUTRA_MODE_INT8, "int8", 0.08, 0.02}};
+#define N_MODES (sizeof modes / sizeof *modes)
 
-static double worst_noise, worst_levels;
+static double worst_noise[N_MODES], worst_levels[N_MODES];
 
 typedef struct outputs {
     float *logits, *features; /* [batch][n]; logits NULL where there is no head */
@@ -79,45 +85,74 @@ static void check_same(const outputs *a, const outputs *b, size_t offset, const 
                             batch * info->n_classes * sizeof(float));
 }
 
-static void check_model(const lutra_model *model, const uint8_t *pixels, size_t batch)
+static void check_mode(const lutra_model *model, size_t index, const outputs *f32, const uint8_t *pixels,
+                       size_t batch)
 {
+    const struct mode *m = &modes[index];
     const lutra_model_info *info = lutra_model_get_info(model);
     const char *levels[MAX_LEVELS];
     const size_t n_levels = golden_levels(levels, MAX_LEVELS);
     outputs reference = {0};
-    golden_select(NULL);
-    outputs f32 = run(model, LUTRA_MODE_F32, 1, pixels, batch);
     for (size_t i = 0; i < n_levels; i++) {
         golden_select(levels[i]);
-        outputs one = run(model, LUTRA_MODE_INT8, 1, pixels, batch);
-        outputs five = run(model, LUTRA_MODE_INT8, 5, pixels, batch);
-        outputs last = run(model, LUTRA_MODE_INT8, 2, pixels + (batch - 1) * info->input_bytes, 1);
+        outputs one = run(model, m->mode, 1, pixels, batch);
+        outputs five = run(model, m->mode, 5, pixels, batch);
+        outputs last = run(model, m->mode, 2, pixels + (batch - 1) * info->input_bytes, 1);
         check_same(&one, &five, 0, info, batch);
         check_same(&last, &one, batch - 1, info, 1);
         free_outputs(&five);
         free_outputs(&last);
         if (i == 0)
             reference = one;
-        const double noise = noise_of(&one, &f32, info, batch);
+        const double noise = noise_of(&one, f32, info, batch);
         const double between = noise_of(&one, &reference, info, batch);
-        worst_noise = fmax(worst_noise, noise);
-        worst_levels = fmax(worst_levels, between);
-        if (!(noise <= MAX_NOISE && between <= MAX_NOISE_BETWEEN_LEVELS))
-            fail_msg("%s: %.4f of noise against f32, %.5f against the reference", levels[i], noise, between);
+        worst_noise[index] = fmax(worst_noise[index], noise);
+        worst_levels[index] = fmax(worst_levels[index], between);
+        if (!(noise <= m->max_noise && between <= m->max_between_levels))
+            fail_msg("%s, %s: %.4f of noise against f32, %.5f against the reference", m->name, levels[i],
+                     noise, between);
         if (noise == 0)
-            fail_msg("%s: int8 yields the very numbers of f32", levels[i]);
+            fail_msg("%s, %s: the very numbers of f32", m->name, levels[i]);
         if (i > 0)
             free_outputs(&one);
     }
     free_outputs(&reference);
-    free_outputs(&f32);
     golden_select(NULL);
+}
+
+/* Where all weights are exact in int8 and the level multiplies it, that; else bf16 where it multiplies that.
+ */
+static void check_choice(const lutra_model *model, bool exact_in_i8)
+{
+    const char *levels[MAX_LEVELS];
+    const size_t n_levels = golden_levels(levels, MAX_LEVELS);
+    for (size_t i = 0; i < n_levels; i++) {
+        lutra_context *context;
+        lutra_error error;
+        golden_select(levels[i]);
+        golden_check(lutra_context_create(model, NULL, &context, &error), &error);
+        assert_int_equal(lutra_context_mode(context),
+                         exact_in_i8 && strcmp(levels[i], "reference") != 0 ? LUTRA_MODE_INT8
+                         : strcmp(levels[i], "avx512bf16") == 0             ? LUTRA_MODE_BF16
+                                                                            : LUTRA_MODE_F32);
+        lutra_context_free(context);
+    }
+    golden_select(NULL);
+}
+
+static void check_model(const lutra_model *model, bool exact_in_i8, const uint8_t *pixels, size_t batch)
+{
+    outputs f32 = run(model, LUTRA_MODE_F32, 1, pixels, batch);
+    for (size_t i = 0; i < N_MODES; i++)
+        check_mode(model, i, &f32, pixels, batch);
+    check_choice(model, exact_in_i8);
+    free_outputs(&f32);
 }
 
 static void check_clustered(const char *folder, const lutra_cluster_options *options, const uint8_t *pixels,
                             size_t batch)
 {
-    char path[] = "/tmp/lutra-int8-XXXXXX";
+    char path[] = "/tmp/lutra-modes-XXXXXX";
     lutra_model *model;
     lutra_error error;
     const int file = mkstemp(path);
@@ -126,7 +161,7 @@ static void check_clustered(const char *folder, const lutra_cluster_options *opt
     golden_check(lutra_cluster_file(folder, path, options, NULL, &error), &error);
     golden_check(lutra_model_open(path, NULL, &model, &error), &error);
     assert_true(lutra_model_get_info(model)->n_clustered > 0);
-    check_model(model, pixels, batch);
+    check_model(model, options->scope == LUTRA_SCOPE_ROW, pixels, batch);
     lutra_model_close(model);
     unlink(path);
 }
@@ -150,7 +185,7 @@ static void test_model(void **state)
     const uint8_t *pixels = golden_u8(file, "pixels", &n_pixels);
     const size_t batch = n_pixels / lutra_model_get_info(model)->input_bytes;
     assert_true(batch > 0);
-    check_model(model, pixels, batch);
+    check_model(model, false, pixels, batch);
     for (size_t i = 0; i < sizeof clusterings / sizeof *clusterings; i++)
         check_clustered(folder, &clusterings[i], pixels, batch);
     lutra_model_close(model);
@@ -177,8 +212,11 @@ static void test_unknown_mode(void **state)
 static void test_worst(void **state)
 {
     (void)state;
-    print_message("# int8 against f32: noise <= %.4f; between levels: <= %.5f\n", worst_noise, worst_levels);
-    assert_true(worst_noise > 0);
+    for (size_t i = 0; i < N_MODES; i++) {
+        print_message("# %s against f32: noise <= %.4f; between levels: <= %.5f\n", modes[i].name,
+                      worst_noise[i], worst_levels[i]);
+        assert_true(worst_noise[i] > 0);
+    }
 }
 
 int main(void)
@@ -199,7 +237,7 @@ int main(void)
             (struct CMUnitTest){.name = models[i], .test_func = test_model, .initial_state = path};
     }
     tests[n_tests++] = (struct CMUnitTest){.name = "worst", .test_func = test_worst};
-    const int failed = _cmocka_run_group_tests("int8", tests, n_tests, NULL, NULL);
+    const int failed = _cmocka_run_group_tests("modes", tests, n_tests, NULL, NULL);
     for (size_t i = 0; i < n_tests; i++)
         free(tests[i].initial_state);
     golden_names_free(models, n_models);
