@@ -8,20 +8,22 @@
 Every fourth picture (fold 0, 1, 2, 3 in turn; with --folds 1 the first alone) calibrates a model that is then judged on the
 other three quarters; the folds' judgements are pooled. Uncalibrated models are judged on the same pictures, as often. The
 figures are from every class's probability of every picture; KL is from the dense model to the clustered one, in nats, with
-the 95 % interval of 2,000 bootstrap samples over pictures. What OUT has already, in as many folds or more, is kept: a run may
-be continued, and other models, with other pictures, be added. bench/accuracy runs this for all that docs/accuracy.md shows.
-Needs numpy, and matplotlib for --plot.
+the 95 % interval of 2,000 bootstrap samples over pictures. What OUT has already, in as many folds or more and on as many
+pictures or more of a fold, is kept: a run may be continued, and other models, with other pictures, be added. bench/accuracy
+runs this for all that docs/accuracy.md shows. Needs numpy, and matplotlib for --plot.
 """
 import argparse
 import csv
+import itertools
 import json
+import math
 import pathlib
 import subprocess
 import tempfile
 
 import numpy
 
-BEGIN, END = "<!-- made by bench/accuracy.py -->", "<!-- end -->"
+END = "<!-- end -->"
 
 
 class Pictures:
@@ -58,31 +60,37 @@ class Bench:
                 row[prediction["index"]] = numpy.log(max(prediction["probability"], 1e-300))
         return log_p
 
-    def cluster(self, model, clusters, scope, calibration):
+    def calibrating(self, calibration, fold):
+        """The list of pictures and how many of them to take."""
+        if calibration["from"]:
+            return calibration["from"], calibration["count"]
+        mine = range(fold, len(self.pictures.paths), 4)
+        return self.listed(mine), min(len(mine), calibration["count"])
+
+    def cluster(self, model, key, fold):
         """Path, bytes and seconds."""
         path = self.folder / "clustered.safetensors"
-        count = min(len(calibration), self.options.calibrate_count)
-        more = ["--calibrate", self.listed(calibration), "--calibrate-count", count] if calibration else []
-        if self.options.codebook:
-            more += ["--codebook", self.options.codebook]
-        report = json.loads(run(self.options.lutra, "cluster", model, "-o", path, "--clusters", clusters, "--scope", scope,
-                                "--json", "--quiet", "--threads", self.options.threads, *more))
+        more = []
+        if key["calibration"]:
+            pictures, count = self.calibrating(key["calibration"], fold)
+            more = ["--calibrate", pictures, "--calibrate-count", count]
+        if key["codebook"] != "auto":
+            more += ["--codebook", key["codebook"]]
+        report = json.loads(run(self.options.lutra, "cluster", model, "-o", path, "--clusters", key["clusters"], "--scope",
+                                key["scope"], "--json", "--quiet", "--threads", self.options.threads, *more))
         return path, report["bytes_out"], report["seconds"]
 
-    def judge(self, dense, model, clusters, scope, calibrated, modes):
+    def judge(self, dense, model, key, modes):
         """A row of figures for each of the modes."""
         n, folds = len(self.pictures.paths), self.options.folds
         of, judged, seconds, plain = [], {mode: [] for mode in modes}, 0, {}
-        if not calibrated:
-            path, size, seconds = self.cluster(model, clusters, scope, [])
         for fold in range(folds):
-            mine = [i for i in range(n) if i % 4 == fold]
             rest = [i for i in range(n) if i % 4 != fold][::self.options.every]
-            if calibrated:
-                path, size, took = self.cluster(model, clusters, scope, mine)
-                seconds += took / folds
+            if key["calibration"] or fold == 0:
+                path, size, took = self.cluster(model, key, fold)
+                seconds += took / (folds if key["calibration"] else 1)
             for mode in modes:
-                if calibrated or folds == 1:
+                if key["calibration"] or folds == 1:
                     judged[mode].append(self.log_probabilities(path, rest, mode))
                     continue
                 if mode not in plain:
@@ -133,21 +141,65 @@ def figures(dense, log_p, truth, pictures):
     }
 
 
-def table(rows):
-    lines = ["| model | clusters | scope | calibrated | arithmetic | bytes | judged | KL (95 %) | agreement | top-1 change | top-1 | top-5 | NLL |",
-             "|---|---|---|---|---|---|---|---|---|---|---|---|---|"]
-    for r in sorted(rows, key=lambda r: (r["model"], r["scope"] != "row", r["scope"] != "tensor", -r["clusters"], r["calibrated"], r["mode"])):
-        low, high = r["kl_interval"]
-        lines.append(f"| {r['model']} | {r['clusters']} | {r['scope']} | {'yes' if r['calibrated'] else 'no'} | {r['mode']} | "
-                     f"{r['bytes']:,} | {r['judgements']:,} | {r['kl']:.5f} ({low:.5f} - {high:.5f}) | {r['agreement']:.1f} ± {r['agreement_se']:.1f} % | "
-                     f"{r['top1_change']:+.2f} ± {r['top1_change_se']:.2f} | {r['top1']:.2f} % | {r['top5']:.2f} % | {r['nll']:.4f} |")
-    return "\n".join(lines)
+def calibration_name(row):
+    if not row["calibration"]:
+        return "no"
+    return f"{row['calibration']['count']} {row['calibration']['name']}".strip()
 
 
-def write_page(path, rows):
+def order(row):
+    calibrated = -row["calibration"]["count"] if row["calibration"] else -math.inf
+    return (row["model"], ["row", "tensor", "model"].index(row["scope"]), -row["clusters"], calibrated, calibration_name(row),
+            row["mode"], row["codebook"])
+
+
+COLUMNS = {
+    "model": lambda r: r["model"],
+    "clusters": lambda r: str(r["clusters"]),
+    "scope": lambda r: r["scope"],
+    "codebook": lambda r: r["codebook"],
+    "calibrated": lambda r: "yes" if r["calibration"] else "no",
+    "calibration": calibration_name,
+    "arithmetic": lambda r: r["mode"],
+    "bytes": lambda r: f"{r['bytes']:,}",
+    "judged": lambda r: f"{r['judgements']:,}",
+    "KL (95 %)": lambda r: "{:.5f} ({:.5f} - {:.5f})".format(r["kl"], *r["kl_interval"]),
+    "agreement": lambda r: f"{r['agreement']:.1f} ± {r['agreement_se']:.1f} %",
+    "top-1 change": lambda r: f"{r['top1_change']:+.2f} ± {r['top1_change_se']:.2f}",
+    "top-1": lambda r: f"{r['top1']:.2f} %",
+    "top-5": lambda r: f"{r['top5']:.2f} %",
+    "NLL": lambda r: f"{r['nll']:.4f}",
+}
+FIGURES = ["judged", "KL (95 %)", "agreement", "top-1 change", "top-1", "top-5", "NLL"]
+# What a page shows where, and which columns: "table" all that is clustered as `lutra cluster` does it by itself.
+TABLES = {
+    "table": (["model", "clusters", "scope", "calibrated", "arithmetic", "bytes"] + FIGURES,
+              lambda r: r["codebook"] == "auto" and usual(r)),
+    "pictures": (["model", "clusters", "calibration"] + FIGURES[:4],
+                 lambda r: r["codebook"] == "auto" and not usual(r)),
+    "codebook": (["model", "clusters", "scope", "calibrated", "codebook"] + FIGURES[:4], lambda r: r["codebook"] != "auto"),
+}
+
+
+def usual(row):
+    return not row["calibration"] or row["calibration"]["usual"]
+
+
+def table(rows, columns):
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(COLUMNS[c](row) for c in columns) + " |" for row in sorted(rows, key=order)])
+
+
+def write_page(path, rows, picture):
     text = path.read_text()
-    before, rest = text.split(BEGIN)
-    path.write_text(before + BEGIN + "\n\n" + table(rows) + "\n\n" + END + rest.split(END)[1])
+    for name, (columns, wanted) in TABLES.items():
+        begin = f"<!-- made by bench/accuracy.py: {name} -->"
+        before, rest = text.split(begin)
+        made = table(filter(wanted, rows), columns)
+        if picture and name == "table":
+            made = f"![Size against KL]({picture.name})\n\n" + made
+        text = before + begin + "\n\n" + made + "\n\n" + END + rest.split(END, 1)[1]
+    path.write_text(text)
 
 
 def plot(path, rows):
@@ -161,7 +213,8 @@ def plot(path, rows):
         for scope, colour in (("row", "C0"), ("tensor", "C1"), ("model", "C2")):
             for calibrated in (False, True):
                 points = sorted((r["bytes"] / 2**20, r["kl"]) for r in rows if r["model"] == model and r["scope"] == scope and
-                                r["calibrated"] == calibrated and r["mode"] == "f32")
+                                r["mode"] == "f32" and r["codebook"] == "auto" and usual(r) and
+                                bool(r["calibration"]) == calibrated)
                 if points:
                     ax.plot(*zip(*points), marker="o", markersize=4, color=colour, linestyle="-" if calibrated else "--",
                             label=f"{scope}, {'calibrated' if calibrated else 'plain'}")
@@ -179,6 +232,21 @@ def save(path, rows):
     partial.replace(path)
 
 
+def keys(options, name):
+    """What is to be clustered and judged."""
+    calibration = {"count": options.calibrate_count, "name": "", "from": None,
+                   "usual": options.calibrate_count >= 125 and not options.calibrate_from}
+    if options.calibrate_from:
+        calibration["name"], calibration["from"] = options.calibrate_from.split("=", 1)
+    for scope, clusters, kind, codebook in itertools.product(options.scope, options.clusters, options.kind, options.codebook):
+        yield {"model": name, "clusters": clusters, "scope": scope, "codebook": codebook,
+               "calibration": calibration if kind == "calibrated" else None}
+
+
+def counts(row, key, options):
+    return key.items() <= row.items() and row["folds"] >= options.folds and row["every"] <= options.every
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lutra", type=pathlib.Path, required=True)
@@ -192,10 +260,11 @@ def main():
     parser.add_argument("--folds", type=int, default=4, help="how many of the four folds to run")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="judge every Nth of the pictures to be judged")
     parser.add_argument("--calibrate-count", type=int, default=125, metavar="N", help="of a fold's pictures, at most")
-    parser.add_argument("--codebook", choices=["i8", "f32"], help="as for lutra cluster")
+    parser.add_argument("--calibrate-from", metavar="NAME=DIR", help="calibrate with other pictures than the fold's")
+    parser.add_argument("--codebook", nargs="+", default=["auto"], choices=["auto", "i8", "f32"], help="as for lutra cluster")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
-    parser.add_argument("--page", type=pathlib.Path, help="replace the table in this page")
+    parser.add_argument("--page", type=pathlib.Path, help="replace the tables in this page, and show --plot there")
     parser.add_argument("--plot", type=pathlib.Path)
     options = parser.parse_args()
     rows = json.loads(options.output.read_text()) if options.output.exists() else []
@@ -203,22 +272,20 @@ def main():
         bench = Bench(options, folder)
         for name, model in (text.split("=", 1) for text in options.model):
             dense = None
-            for scope, clusters, kind in ((s, c, k) for s in options.scope for c in options.clusters for k in options.kind):
-                key = {"model": name, "clusters": clusters, "scope": scope, "calibrated": kind == "calibrated"}
-                modes = [mode for mode in options.mode if not any({**key, "mode": mode}.items() <= row.items() and
-                                                                  row["folds"] >= options.folds for row in rows)]
+            for key in keys(options, name):
+                modes = [mode for mode in options.mode if not any(counts(row, {**key, "mode": mode}, options) for row in rows)]
                 if not modes:
                     continue
                 if dense is None:
                     dense = bench.log_probabilities(model, range(len(bench.pictures.paths)), "f32")
-                judged = bench.judge(dense, model, clusters, scope, key["calibrated"], modes)
+                judged = bench.judge(dense, model, key, modes)
                 for mode in modes:
                     rows = [row for row in rows if not {**key, "mode": mode}.items() <= row.items()]
-                    rows.append({**key, "mode": mode, "folds": options.folds, **judged[mode]})
-                    print(table(rows[-1:]).splitlines()[-1], flush=True)
+                    rows.append({**key, "mode": mode, "folds": options.folds, "every": options.every, **judged[mode]})
+                    print(table(rows[-1:], list(COLUMNS)).splitlines()[-1], flush=True)
                 save(options.output, rows)
     if options.page:
-        write_page(options.page, rows)
+        write_page(options.page, rows, options.plot)
     if options.plot:
         plot(options.plot, rows)
 

@@ -5,9 +5,11 @@
  *     ninja -C build bench/activation-loss
  *     build/bench/activation-loss CLUSTERED.safetensors DENSE.safetensors PICTURE...
  *
- * Prints tab-separated lines: a product of the plan, and by how much the KL divergence from the dense model
- * grows (in nats, the mean over the pictures, with its standard error) where that product alone takes 8-bit
- * activations; then the same for all products of a kind ("mlp.fc2" of every block), and for all of them.
+ * Prints tab-separated lines: a product of the plan, and for a run in which that product alone takes 8-bit
+ * activations the KL divergence (in nats, the mean over the pictures, with its standard error) from a run in
+ * f32, and by how much the divergence from the dense model grows; then the same for all products of a kind
+ * ("mlp.fc2" of every block), and for all of them. The second is what counts, the first is what few pictures
+ * can tell: errors of clustering and of activations add up or cancel out by chance.
  */
 #include <math.h>
 #include <stdio.h>
@@ -22,7 +24,7 @@ typedef struct trial {
     char name[96];
     bool *int8; /* [n_steps] */
     size_t first;
-    double sum, squares; /* of the KL's growth */
+    double sum[2], squares[2]; /* of the KL from f32, and of the growth of that from the dense model */
 } trial;
 
 typedef struct measurement {
@@ -128,13 +130,14 @@ static void log_softmax(const float *logits, size_t n, double *log_p)
         log_p[i] = (double)logits[i] - largest - log(sum);
 }
 
-static double divergence(const measurement *m, const double *dense, double *log_p)
+/* Of the answer in the f32 context from `truth`; log_p becomes it. */
+static double divergence(const measurement *m, const double *truth, double *log_p)
 {
     const size_t n = m->model->vit.n_classes;
     double kl = 0;
     log_softmax(lutra_context_operand(m->f32, &m->model->plan.logits), n, log_p);
     for (size_t i = 0; i < n; i++)
-        kl += exp(dense[i]) * (dense[i] - log_p[i]);
+        kl += exp(truth[i]) * (truth[i] - log_p[i]);
     return kl;
 }
 
@@ -154,12 +157,25 @@ static void run_trial(const measurement *m, const trial *t, const uint8_t *pixel
     }
 }
 
+static void add(trial *t, int which, double value)
+{
+    t->sum[which] += value;
+    t->squares[which] += value * value;
+}
+
+static void print_mean(const trial *t, int which, size_t n)
+{
+    const double mean = t->sum[which] / (double)n;
+    printf("\t%.3g\t%.2g", mean, sqrt((t->squares[which] / (double)n - mean * mean) / (double)n));
+}
+
 static void measure(measurement *m, const uint8_t *pixels)
 {
     const size_t n_steps = m->model->plan.n_steps, n = m->model->vit.n_classes;
     const size_t floats = m->model->plan.arena_floats;
     float *logits = allocate(n, sizeof *logits);
     double *dense = allocate(n, sizeof *dense), *log_p = allocate(n, sizeof *log_p);
+    double *f32 = allocate(n, sizeof *f32);
     lutra_error error;
     check(lutra_context_run(m->dense, pixels, 1, logits, NULL, &error), &error);
     log_softmax(logits, n, dense);
@@ -167,17 +183,17 @@ static void measure(measurement *m, const uint8_t *pixels)
         memcpy(m->before + i * floats, arena_of(m->f32), floats * sizeof(float));
         lutra_context_step(m->f32, i, pixels, 1, NULL, NULL);
     }
-    const double exact = divergence(m, dense, log_p);
+    const double exact = divergence(m, dense, f32);
     for (size_t i = 0; i < m->n_trials; i++) {
         run_trial(m, &m->trials[i], pixels);
-        const double growth = divergence(m, dense, log_p) - exact;
-        m->trials[i].sum += growth;
-        m->trials[i].squares += growth * growth;
+        add(&m->trials[i], 0, divergence(m, f32, log_p));
+        add(&m->trials[i], 1, divergence(m, dense, log_p) - exact);
     }
     m->n_pictures++;
     free(logits);
     free(dense);
     free(log_p);
+    free(f32);
 }
 
 int main(int argc, char **argv)
@@ -200,8 +216,10 @@ int main(int argc, char **argv)
         measure(&m, pixels);
     }
     for (size_t i = 0; i < m.n_trials; i++) {
-        const double n = (double)m.n_pictures, mean = m.trials[i].sum / n;
-        printf("%s\t%.3g\t%.2g\n", m.trials[i].name, mean, sqrt((m.trials[i].squares / n - mean * mean) / n));
+        printf("%s", m.trials[i].name);
+        print_mean(&m.trials[i], 0, m.n_pictures);
+        print_mean(&m.trials[i], 1, m.n_pictures);
+        printf("\n");
         free(m.trials[i].int8);
     }
     free(m.trials);
