@@ -10,6 +10,9 @@ weights are random (`lutra random`), the same for all.  Writes OUT.json, OUT.md 
 With --weights and --photos (a folder), also: how far each engine's answers lie from
 PyTorch's in f32 on those photos, as KL divergence in nats and agreement.  Every fifth photo is not judged on but
 calibrates: Lutra's clusters and static quantisation.
+
+In two steps, where only the timed one needs a quiet machine: --prepare makes all files, and with --photos judges
+without timing; --accuracy takes such judgements from the JSON that it wrote.  --join makes one report of several.
 """
 from __future__ import annotations
 
@@ -103,8 +106,31 @@ def answers(rows: list[Row], pixels: np.ndarray, folder: str) -> list[np.ndarray
     return found
 
 
+def judge(model: models.Model, names: list[str], cpus: list[int], photos_judged: np.ndarray) -> dict:
+    """The table of an architecture without times: each engine's answers on photos."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:  # one after the other: a process of each would not fit a small memory
+            row = start(name, model, cpus, model.folder / "engines.log")
+            row.photo_logits = answers([row], photos_judged, folder)[0]
+            row.close()
+            for left in Path(folder).glob("*.npy"):
+                left.unlink()
+            rows.append(row)
+    return report.table(model.arch, len(cpus), rows, REFERENCE, None)
+
+
+def prepare(model: models.Model, names: list[str]) -> None:
+    """All engines' files; what fails is told, and again in the report."""
+    for name in names:
+        try:
+            ENGINES[name].prepare(model)
+        except Exception as error:  # any engine may fail in ways of its own
+            print(f"{model.arch}, {name}: {type(error).__name__}: {error}".splitlines()[0][:200], file=sys.stderr)
+
+
 def compare(model: models.Model, names: list[str], cpus: list[int], args: argparse.Namespace,
-            judged: np.ndarray | None) -> dict:
+            judged: np.ndarray | None, accuracy: dict) -> dict:
     """One table: an architecture on these CPUs."""
     log = model.folder / "engines.log"
     rows = [start(name, model, cpus, log) for name in names]
@@ -117,7 +143,7 @@ def compare(model: models.Model, names: list[str], cpus: list[int], args: argpar
     measure(rows, args.turns, args.runs)
     for row in rows:
         row.close()
-    return report.table(model.arch, len(cpus), rows, REFERENCE)
+    return report.table(model.arch, len(cpus), rows, REFERENCE, accuracy)
 
 
 def versions(names: list[str]) -> dict[str, str]:
@@ -141,6 +167,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5, help="pictures per engine and turn (%(default)s)")
     parser.add_argument("--engine", nargs="+", metavar="NAME", choices=ENGINES, default=list(ENGINES),
                         help="of: " + ", ".join(ENGINES))
+    parser.add_argument("--prepare", action="store_true", help="make the files and, with --photos, judge; time nothing")
+    parser.add_argument("--accuracy", type=Path, help="JSON of --prepare with --photos: what to say of each engine's answers")
+    parser.add_argument("--join", type=Path, nargs="+", metavar="JSON", help="report what these reports say, and do nothing else")
     parser.add_argument("-o", "--out", type=Path, default=Path("peers"))
     args = parser.parse_args()
     if args.weights and len(args.arch) != 1:
@@ -153,17 +182,29 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Compare every architecture with every number of threads."""
     args = parse()
+    if args.join:
+        report.join(args.out, args.join)
+        return
     os.environ["LUTRA_LIBRARY"] = str((args.build / "liblutra.so").resolve())
     cpus = sorted(os.sched_getaffinity(0))
     tables = []
+    accuracy = report.accuracy_of(json.loads(args.accuracy.read_text())) if args.accuracy else {}
     for arch in args.arch:
         folder = HERE.parents[1] / "build" / "peers" / "models" / f"{'real' if args.weights else 'random'}-{arch}"
         folder.mkdir(parents=True, exist_ok=True)
         judged, calibration = photos.split(args.photos, arch, folder) if args.photos else (None, None)
         model = models.make(arch, folder, args.build / "tools" / "lutra", args.clusters, args.weights, calibration)
+        if args.prepare:
+            print(f"{arch}: preparing", file=sys.stderr)
+            prepare(model, args.engine)
+            if judged is not None:
+                tables.append(judge(model, args.engine, cpus, judged))
+            continue
         for threads in args.threads:
             print(f"{arch}, {threads} thread{'s' if threads > 1 else ''}", file=sys.stderr)
-            tables.append(compare(model, args.engine, cpus[:threads], args, judged))
+            tables.append(compare(model, args.engine, cpus[:threads], args, judged, accuracy))
+    if not tables:
+        return
     report.write(args.out, {"machine": report.machine(), "versions": versions(args.engine), "clusters": args.clusters,
                             "turns": args.turns, "runs": args.runs,
                             "weights": "real" if args.weights else "random", "tables": tables})

@@ -34,14 +34,17 @@ def judged(reference: np.ndarray, logits: np.ndarray) -> dict:
     return {"kl": float(kl), "agreement": float((reference.argmax(-1) == logits.argmax(-1)).mean())}
 
 
-def entry(row, reference) -> dict:
-    """One engine's line."""
-    if row.failure or not row.turns:
+def entry(row, reference, accuracy: dict | None) -> dict:
+    """One engine's line; `accuracy` None: times are not wanted."""
+    if row.failure or (accuracy is not None and not row.turns):
         return {"engine": row.name, "failure": row.failure or "no times"}
-    times = [ms for turn in row.turns for ms in turn]
-    tenths = statistics.quantiles(times, n=10)
-    found = {"engine": row.name, "median_ms": statistics.median(times), "p10_ms": tenths[0], "p90_ms": tenths[-1],
-             "turns_ms": [statistics.median(turn) for turn in row.turns]}
+    found = {"engine": row.name}
+    if accuracy is not None:
+        times = [ms for turn in row.turns for ms in turn]
+        tenths = statistics.quantiles(times, n=10)
+        found |= {"median_ms": statistics.median(times), "p10_ms": tenths[0], "p90_ms": tenths[-1],
+                  "turns_ms": [statistics.median(turn) for turn in row.turns]}
+        found |= accuracy.get(row.name, {})
     if reference is not None and reference.logits is not None and row.logits is not None:
         found["logits_apart"] = float(np.abs(row.logits - reference.logits).max())
     if reference is not None and reference.photo_logits is not None and row.photo_logits is not None:
@@ -78,23 +81,31 @@ def verdicts(entries: list[dict]) -> dict:
     return found
 
 
-def table(arch: str, threads: int, rows: list, reference: str) -> dict:
-    """One table of the report."""
+def accuracy_of(found: dict) -> dict:
+    """{engine: {kl, agreement}} of a report whose answers were judged on photos."""
+    return {e["engine"]: {"kl": e["kl"], "agreement": e["agreement"]}
+            for found_table in found["tables"] for e in found_table["entries"] if "kl" in e}
+
+
+def table(arch: str, threads: int, rows: list, reference: str, accuracy: dict | None) -> dict:
+    """One table of the report; without times where `accuracy` is None, else with it where the answers were not judged."""
     known = next((row for row in rows if row.name == reference), None)
-    entries = [entry(row, known) for row in rows]
-    return {"arch": arch, "threads": threads, "entries": entries, "verdicts": verdicts(entries)}
+    entries = [entry(row, known, accuracy) for row in rows]
+    return {"arch": arch, "threads": threads, "entries": entries,
+            "verdicts": verdicts(entries) if accuracy is not None else {}}
 
 
 def markdown_table(found: dict) -> str:
     """A table sorted by time, and the verdicts as sentences."""
-    good = sorted((e for e in found["entries"] if "failure" not in e), key=lambda e: e["median_ms"])
+    good = sorted((e for e in found["entries"] if "failure" not in e), key=lambda e: e.get("median_ms", e.get("kl", 0)))
     with_kl = any("kl" in e for e in good)
     head = ["engine", "median ms", "10-90 %", "logits from PyTorch f32"] + (["KL, nats", "agreement %"] if with_kl else [])
     lines = [f"### {found['arch']}, {found['threads']} thread{'s' if found['threads'] > 1 else ''}", "",
              "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for e in good:
         apart = f"{e['logits_apart']:.2g}" if "logits_apart" in e else ""
-        cells = [e["engine"], f"{e['median_ms']:.2f}", f"{e['p10_ms']:.2f} .. {e['p90_ms']:.2f}", apart]
+        timed = [f"{e['median_ms']:.2f}", f"{e['p10_ms']:.2f} .. {e['p90_ms']:.2f}"] if "median_ms" in e else ["", ""]
+        cells = [e["engine"], *timed, apart]
         if with_kl:
             cells += [f"{e['kl']:.2g}", f"{100 * e['agreement']:.1f}"] if "kl" in e else ["", ""]
         lines.append("| " + " | ".join(cells) + " |")
@@ -116,8 +127,10 @@ def plot(path: Path, tables: list[dict]) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "lutra"
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(tables), figsize=(4.6 * len(tables), 4.8), squeeze=False)
-    for axis, found in zip(axes[0], tables):
+    across = len({found["threads"] for found in tables})
+    down = -(-len(tables) // across)
+    figure, axes = pyplot.subplots(down, across, figsize=(4.6 * across, 4.8 * down), squeeze=False)
+    for axis, found in zip(axes.flat, tables):
         good = sorted((e for e in found["entries"] if "failure" not in e), key=lambda e: -e["median_ms"])
         names = [e["engine"] for e in good]
         times = [e["median_ms"] for e in good]
@@ -134,13 +147,19 @@ def plot(path: Path, tables: list[dict]) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
+def join(out: Path, paths: list[Path]) -> None:
+    """One report of several, which tell of the same machine and engines."""
+    parts = [json.loads(path.read_text()) for path in paths]
+    write(out, parts[0] | {"tables": [found for part in parts for found in part["tables"]]})
+
+
 def write(out: Path, found: dict) -> None:
     """OUT.json, OUT.md and OUT.svg; the Markdown is printed too."""
     out.parent.mkdir(parents=True, exist_ok=True)
     out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
-    text = (f"{found['machine']}. Batch 1, {found['weights']} weights, {found['clusters']} clusters, {found['turns']} turns "
-            f"of {found['runs']} pictures. {versions}.\n\n" + "\n".join(map(markdown_table, found["tables"])))
+    text = (f"{found['machine']}. Batch 1, {found['weights']} weights, {found['clusters']} clusters. {versions}.\n\n" + "\n".join(map(markdown_table, found["tables"])))
     out.with_suffix(".md").write_text(text)
-    plot(out.with_suffix(".svg"), found["tables"])
+    if any("median_ms" in e for found_table in found["tables"] for e in found_table["entries"]):
+        plot(out.with_suffix(".svg"), found["tables"])
     print(text)
