@@ -69,10 +69,14 @@ static void bring_panel(const struct job *job, size_t first_output, float *panel
         return;
     }
     const uint8_t *block = w->indices + first_output / LUTRA_PANEL * w->layout.block_bytes;
-    if (job->numbers == LUTRA_PAIRS_BF16)
+    const bool pairs = job->numbers == LUTRA_PAIRS_BF16;
+    if (pairs && (w->layout.bits == 4 || w->layout.bits == 6)) {
         job->kernels->unpack_panel_bf16(&w->layout, block, w->codebook, (uint32_t *)(void *)panel);
-    else
-        job->kernels->unpack_panel_f32(&w->layout, block, w->codebook, w->codebook_is_i8, panel);
+        return;
+    }
+    job->kernels->unpack_panel_f32(&w->layout, block, w->codebook, w->codebook_is_i8, panel);
+    if (pairs)
+        job->kernels->pair_panel_bf16(w->layout.k_padded, panel);
 }
 
 static void multiply_tile(const struct job *job, size_t row, size_t m, size_t n_panels, const float *panels,

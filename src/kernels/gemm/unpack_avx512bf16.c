@@ -24,18 +24,13 @@ LUTRA_INLINE __m512i double_words(__m512i a, __m512i b, const int second)
 LUTRA_INLINE void unpack(const unsigned bits, const unsigned n_tiles, const unsigned n_vectors,
                          size_t n_groups, const uint8_t *block, const float *codebook, uint32_t *panel)
 {
-    __m512i low_table[LUTRA_MAX_VBMI_TABLES], high_table[LUTRA_MAX_VBMI_TABLES];
-    uint8_t low_bytes[256], high_bytes[256];
-    for (unsigned i = 0; i < 256; i++) {
+    uint8_t low_bytes[LUTRA_TILE_LANES], high_bytes[LUTRA_TILE_LANES];
+    for (unsigned i = 0; i < LUTRA_TILE_LANES; i++) {
         const uint32_t entry = lutra_bits_of_bf16(codebook[i & ((1u << bits) - 1)]);
         low_bytes[i] = (uint8_t)(entry >> 16);
         high_bytes[i] = (uint8_t)(entry >> 24);
     }
-    LUTRA_UNROLL
-    for (unsigned i = 0; i < LUTRA_MAX_VBMI_TABLES; i++) {
-        low_table[i] = _mm512_loadu_si512(low_bytes + (size_t)64 * i);
-        high_table[i] = _mm512_loadu_si512(high_bytes + (size_t)64 * i);
-    }
+    const __m512i low_table = _mm512_loadu_si512(low_bytes), high_table = _mm512_loadu_si512(high_bytes);
     for (size_t group = 0; group < n_groups; group++) {
         __m512i vectors[8];
         LUTRA_UNROLL
@@ -44,8 +39,8 @@ LUTRA_INLINE void unpack(const unsigned bits, const unsigned n_tiles, const unsi
         LUTRA_UNROLL
         for (unsigned t = 0; t < n_tiles; t++) {
             const __m512i index = lutra_indices_of_tile(bits, n_vectors, vectors, t);
-            const __m512i low = lutra_look_up_vbmi(bits, low_table, index);
-            const __m512i high = lutra_look_up_vbmi(bits, high_table, index);
+            const __m512i low = lutra_look_up_vbmi(bits, &low_table, index);
+            const __m512i high = lutra_look_up_vbmi(bits, &high_table, index);
             const __m512i a = _mm512_unpacklo_epi8(low, high), b = _mm512_unpackhi_epi8(low, high);
             LUTRA_UNROLL
             for (int i = 0; i < 2; i++, panel += LUTRA_PANEL)
@@ -54,25 +49,14 @@ LUTRA_INLINE void unpack(const unsigned bits, const unsigned n_tiles, const unsi
     }
 }
 
-#define BITS(bits, n_tiles, n_vectors)                                                                       \
-    case bits:                                                                                               \
-        unpack(bits, n_tiles, n_vectors, n_groups, block, codebook, panel);                                  \
-        return;
-
 void lutra_unpack_panel_bf16_avx512bf16(const lutra_index_layout *layout, const uint8_t *block,
                                         const float *codebook, uint32_t *panel)
 {
     const size_t n_groups = layout->k_padded / LUTRA_TILE_INPUTS / layout->group_tiles;
-    switch (layout->bits) {
-        BITS(1, 8, 1)
-        BITS(2, 4, 1)
-        BITS(3, 8, 3)
-        BITS(4, 2, 1)
-        BITS(5, 8, 5)
-        BITS(6, 4, 3)
-        BITS(7, 8, 7)
-        BITS(8, 1, 1)
-    }
+    if (layout->bits == 4)
+        unpack(4, 2, 1, n_groups, block, codebook, panel);
+    else
+        unpack(6, 4, 3, n_groups, block, codebook, panel);
 }
 
 void lutra_pair_row_bf16_avx512bf16(size_t k, const float *x, uint32_t *out)
