@@ -41,7 +41,7 @@ typedef struct tool_arguments {
     lutra_mode mode, against_mode;
     bool json, csv, quiet;
 
-    const char *output, *images, *truth, *against, *calibrate;
+    const char *output, *images, *truth, *against, *calibrate, *power_meter;
     size_t n_clusters, top, batch, n_calibrate;
     lutra_scope scope;
     lutra_codebook_type codebook;
@@ -54,6 +54,7 @@ typedef struct tool_arguments {
     size_t repeat, contend;                                /* 0: not given */
     double duration;                                       /* seconds; 0: not given */
     bool dense, cold;
+    bool quick, no_energy; /* of profile */
 } tool_arguments;
 
 typedef struct tool_command {

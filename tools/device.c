@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "inputs.h"
 #include "json.h"
@@ -142,10 +143,69 @@ static int show(const tool_arguments *arguments)
     return TOOL_DONE;
 }
 
+#define CHECK_SECONDS 2.0
+
+/* What a source gives over two seconds; its error where that fails. */
+static lutra_status read_source(const char *source, const char *command, double *joules, double *seconds,
+                                lutra_error *error)
+{
+    lutra_meter *meter = NULL;
+    lutra_status status = lutra_meter_open(source, command, &meter, error);
+    const double begin = tool_seconds();
+    while (status == LUTRA_OK && (*seconds = tool_seconds() - begin) < CHECK_SECONDS) {
+        const struct timespec pause = {.tv_nsec = 50000000};
+        nanosleep(&pause, NULL);
+        status = lutra_meter_read(meter, joules, error);
+    }
+    lutra_meter_close(meter);
+    return status;
+}
+
+static json_t *source_json(const char *source, const char *state, double joules, double seconds,
+                           const lutra_error *error)
+{
+    json_t *json = json_object();
+    const bool found = error->status == LUTRA_OK;
+    json_object_set_new(json, "source", tool_json_text(source));
+    json_object_set_new(json, "state", tool_json_text(state));
+    json_object_set_new(json, "joules", found ? tool_json_real(joules) : json_null());
+    json_object_set_new(json, "seconds", found ? tool_json_real(seconds) : json_null());
+    json_object_set_new(json, "reason", found ? json_null() : tool_json_text(error->message));
+    return json;
+}
+
+static int check(const tool_arguments *arguments)
+{
+    json_t *list = json_array();
+    const char *source;
+    for (size_t i = 0; (source = lutra_meter_source(i)); i++) {
+        double joules = 0, seconds = 0;
+        lutra_error error = {0};
+        const lutra_status status = read_source(source, arguments->power_meter, &joules, &seconds, &error);
+        const char *state = status == LUTRA_OK                  ? "found"
+                            : status == LUTRA_ERROR_UNSUPPORTED ? "absent"
+                                                                : "denied";
+        if (arguments->json) {
+            json_array_append_new(list, source_json(source, state, joules, seconds, &error));
+            continue;
+        }
+        printf("%-8s  %-6s  ", source, state);
+        if (status == LUTRA_OK)
+            printf("%.4g J in %.2f s: %.4g W", joules, seconds, joules / seconds);
+        else
+            tool_print(stdout, error.message);
+        putchar('\n');
+    }
+    if (arguments->json)
+        return tool_json_print(list, false);
+    json_decref(list);
+    return TOOL_DONE;
+}
+
 static const struct action {
     const char *name;
     int (*run)(const tool_arguments *arguments);
-} actions[] = {{"measure", measure}, {"show", show}};
+} actions[] = {{"measure", measure}, {"show", show}, {"check", check}};
 
 static int run(const tool_arguments *arguments)
 {
@@ -153,16 +213,16 @@ static int run(const tool_arguments *arguments)
         for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
             if (strcmp(arguments->inputs[0], actions[i].name) == 0)
                 return actions[i].run(arguments);
-    tool_error("device takes one of measure and show");
+    tool_error("device takes one of measure, show and check");
     return TOOL_USAGE;
 }
 
-static const tool_option options[] = {TOOL_JSON, TOOL_QUIET, TOOL_HELP, TOOL_NO_OPTION};
+static const tool_option options[] = {TOOL_POWER_METER, TOOL_JSON, TOOL_QUIET, TOOL_HELP, TOOL_NO_OPTION};
 
 const tool_command tool_command_device = {
     .name = "device",
-    .usage = "measure|show",
-    .summary = "measure this machine's peaks, or show them",
+    .usage = "measure|show|check",
+    .summary = "measure this machine's peaks, and see what measures energy",
     .description = "measure: finds, in some seconds, the clock, the most multiply-adds a second in f32 and "
                    "int8, and the bytes a "
                    "second that come from each cache and from main memory, with one thread and with all; and "
@@ -170,9 +230,14 @@ const tool_command tool_command_device = {
                    "$XDG_CACHE_HOME/lutra/device.json (or ~/.cache/lutra/device.json) for 'lutra profile'. "
                    "Other programs that "
                    "run beside it make the numbers too small.\n\n"
-                   "show: prints them.",
+                   "show: prints them.\n\n"
+                   "check: lists the sources of energy, whether each is found, denied (and how to grant it) "
+                   "or absent, and what it "
+                   "gives in two seconds.",
     .examples = "lutra device measure\n"
-                "lutra device show --json",
+                "lutra device show --json\n"
+                "# which energy can be measured here?\n"
+                "lutra device check",
     .options = options,
     .run = run,
 };

@@ -186,6 +186,8 @@ static void set_flag(tool_arguments *arguments, tool_option id, bool *help)
     arguments->cold |= id == TOOL_COLD;
     arguments->json |= id == TOOL_JSON;
     arguments->csv |= id == TOOL_CSV;
+    arguments->quick |= id == TOOL_QUICK;
+    arguments->no_energy |= id == TOOL_NO_ENERGY;
     arguments->quiet |= id == TOOL_QUIET;
     arguments->model.ignore_exif |= id == TOOL_NO_EXIF;
     *help |= id == TOOL_HELP;
@@ -207,6 +209,9 @@ static bool set_value(tool_arguments *arguments, tool_option id, const char *val
     case TOOL_AGAINST:
     case TOOL_AGAINST_PROFILE:
         arguments->against = value;
+        return true;
+    case TOOL_POWER_METER:
+        arguments->power_meter = value;
         return true;
     case TOOL_CALIBRATE:
         arguments->calibrate = value;

@@ -43,6 +43,8 @@ static int run(const tool_arguments *arguments)
     for (size_t i = 0; i < results.n && !result; i++) {
         results.at[i].device = &device;
         result = profile_complete(&results.at[i]);
+        if (!result)
+            result = profile_measure_energy(&results.at[i], arguments, &progress);
     }
     if (!result && arguments->json)
         result = profile_print_json(&results);
@@ -56,9 +58,10 @@ static int run(const tool_arguments *arguments)
 }
 
 static const tool_option options[] = {
-    TOOL_ARCH,      TOOL_CLUSTERS_ONE, TOOL_DENSE, TOOL_AGAINST_PROFILE, TOOL_MODE, TOOL_THREADS, TOOL_CPUS,
-    TOOL_BATCH_ONE, TOOL_REPEAT,       TOOL_SEED,  TOOL_IMAGE_SIZE,      TOOL_JSON, TOOL_CSV,     TOOL_QUIET,
-    TOOL_HELP,      TOOL_NO_OPTION,
+    TOOL_ARCH,    TOOL_CLUSTERS_ONE, TOOL_DENSE,     TOOL_AGAINST_PROFILE, TOOL_MODE,
+    TOOL_THREADS, TOOL_CPUS,         TOOL_BATCH_ONE, TOOL_REPEAT,          TOOL_POWER_METER,
+    TOOL_QUICK,   TOOL_NO_ENERGY,    TOOL_SEED,      TOOL_IMAGE_SIZE,      TOOL_JSON,
+    TOOL_CSV,     TOOL_QUIET,        TOOL_HELP,      TOOL_NO_OPTION,
 };
 
 const tool_command tool_command_profile = {
@@ -80,10 +83,17 @@ const tool_command tool_command_profile = {
         "reaches and what that is bound by. The last two need the device's peaks: 'lutra device measure' "
         "measures "
         "them once.\n\n"
+        "Where something measures energy ('lutra device check' lists what), the machine then idles, runs for "
+        "30 seconds "
+        "and idles again: energy per picture, less what the machine draws when idle. Where nothing does, the "
+        "bare "
+        "operations' energy is printed as a lower bound.\n\n"
         "With --dense or --against two models take turns, one run each, and their times are compared.",
     .examples = "lutra profile deit-tiny-64.safetensors --mode int8 --threads 1\n"
                 "# what did clustering change, step by step?\n"
                 "lutra profile --arch deit_base_patch16_224 --mode int8 --dense\n"
+                "# energy by a meter of your own that prints watts\n"
+                "lutra profile deit-tiny-64.safetensors --power-meter 'read-my-meter --watts'\n"
                 "# every step, for a spreadsheet\n"
                 "lutra profile deit-tiny-64.safetensors --csv > steps.csv",
     .options = options,

@@ -29,6 +29,14 @@ typedef struct profile_step {
     profile_numbers numbers;
 } profile_step;
 
+typedef struct profile_energy {
+    bool is_measured;
+    char source[32], what[128];
+    char reason[800]; /* why it is not measured */
+    lutra_energy energy;
+    double lower_bound; /* mJ a picture: the bare multiply-adds, and the modelled bytes from main memory */
+} profile_energy;
+
 typedef struct profile_result {
     const bench_model *model;
     lutra_mode mode;
@@ -42,6 +50,7 @@ typedef struct profile_result {
     profile_numbers all;
     uint64_t counted_bytes; /* by the hardware, of a run */
     bool is_counted;
+    profile_energy energy;
 } profile_result;
 
 typedef struct profile_results {
@@ -56,6 +65,9 @@ int profile_time(const bench_models *models, const tool_arguments *arguments, to
 
 /* Fills in what follows from the plan, the device and the medians: all but `seconds` of the steps. */
 int profile_complete(profile_result *result);
+
+/* Measures where there is a meter. Fails only where the user's own meter does, or on Ctrl-C. */
+int profile_measure_energy(profile_result *result, const tool_arguments *arguments, tool_progress *progress);
 
 typedef enum profile_grouping { PROFILE_ALL, PROFILE_BY_KIND, PROFILE_BY_BLOCK } profile_grouping;
 

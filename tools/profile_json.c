@@ -77,6 +77,35 @@ static json_t *traffic_json(const profile_result *result)
     return json;
 }
 
+static json_t *energy_json(const profile_energy *energy)
+{
+    const lutra_energy *e = &energy->energy;
+    const bool is_measured = energy->is_measured;
+    const double none = NAN; /* becomes null */
+    json_t *json = json_object();
+    json_object_set_new(json, "source", tool_json_text(is_measured ? energy->source : "unavailable"));
+    json_object_set_new(json, "mj_per_inference", tool_json_real(is_measured ? e->mj : none));
+    json_object_set_new(json, "mj_per_inference_raw", tool_json_real(is_measured ? e->mj_raw : none));
+    json_object_set_new(json, "idle_w", tool_json_real(is_measured ? e->idle_watts : none));
+    json_object_set_new(json, "lower_bound_mj", tool_json_real(energy->lower_bound));
+    if (!is_measured) {
+        json_object_set_new(json, "reason", tool_json_text(energy->reason));
+        return json;
+    }
+    json_object_set_new(json, "what", tool_json_text(energy->what));
+    json_object_set_new(json, "busy_w", tool_json_real(e->busy_watts));
+    json_object_set_new(json, "mj_p10", tool_json_real(e->mj_p10));
+    json_object_set_new(json, "mj_p90", tool_json_real(e->mj_p90));
+    json_object_set_new(json, "seconds", tool_json_real(e->seconds));
+    json_object_set_new(json, "inferences", tool_json_size(e->n_pictures));
+    json_object_set_new(json, "celsius_before", tool_json_real(e->celsius_before));
+    json_object_set_new(json, "celsius_after", tool_json_real(e->celsius_after));
+    json_object_set_new(json, "mhz_before", tool_json_real(e->mhz_before));
+    json_object_set_new(json, "mhz_after", tool_json_real(e->mhz_after));
+    json_object_set_new(json, "throttled", json_boolean(e->is_throttled));
+    return json;
+}
+
 static json_t *result_json(const profile_result *result)
 {
     json_t *json = json_object(), *steps = json_array();
@@ -97,6 +126,7 @@ static json_t *result_json(const profile_result *result)
     json_object_set_new(json, "kinds", groups_json(result, PROFILE_BY_KIND));
     json_object_set_new(json, "blocks", groups_json(result, PROFILE_BY_BLOCK));
     json_object_set_new(json, "traffic", traffic_json(result));
+    json_object_set_new(json, "energy", energy_json(&result->energy));
     return json;
 }
 

@@ -93,6 +93,30 @@ static const char *weights_text(const profile_result *result, char *text, size_t
     return text;
 }
 
+static void print_energy(const profile_energy *energy)
+{
+    const lutra_energy *e = &energy->energy;
+    if (!energy->is_measured) {
+        printf("energy: unavailable (");
+        tool_print(stdout, energy->reason);
+        printf("); the bare operations take at least %.3g mJ a picture (a lower bound from counts, not "
+               "measured)\n",
+               energy->lower_bound);
+        return;
+    }
+    printf("energy: %.4g mJ a picture beyond idle (10th to 90th percentile %.4g to %.4g), %.4g with it; idle "
+           "%.3g W, "
+           "running %.3g W\n        by %s: %s; %.0f seconds\n",
+           e->mj, e->mj_p10, e->mj_p90, e->mj_raw, e->idle_watts, e->busy_watts, energy->source, energy->what,
+           e->seconds);
+    if (isfinite(e->celsius_after))
+        printf("        %.0f degrees Celsius before, %.0f after\n", e->celsius_before, e->celsius_after);
+    if (isfinite(e->mhz_after))
+        printf("        %.0f MHz at the begin of the runs, %.0f at their end\n", e->mhz_before, e->mhz_after);
+    if (e->is_throttled)
+        printf("        the processor slowed down on the way: cool it, or take a part of the cores\n");
+}
+
 static void print_result(const profile_result *result)
 {
     char weights[32];
@@ -117,6 +141,7 @@ static void print_result(const profile_result *result)
                tool_bytes(device->caches[device->n_caches - 1].bytes).text);
     if (result->is_counted)
         printf("DRAM: %s counted by the hardware\n", tool_bytes(result->counted_bytes).text);
+    print_energy(&result->energy);
 }
 
 static void print_ratio(const profile_result *a, const profile_result *b)

@@ -16,13 +16,15 @@ typedef struct subject {
     double *runs;  /* [capacity] seconds */
     double *steps; /* [capacity][n_steps] seconds */
     size_t n, capacity;
+    uint64_t counted; /* bytes, of the last run */
 } subject;
 
 typedef struct timing {
     const tool_arguments *arguments;
     subject subjects[PROFILE_MAX_MODELS];
     size_t n;
-    uint8_t *pixels; /* [batch][most input_bytes] */
+    uint8_t *pixels;        /* [batch][most input_bytes] */
+    lutra_counter *counter; /* NULL: the hardware does not count here */
     double began;
 } timing;
 
@@ -53,10 +55,16 @@ static int run_once(const timing *t, subject *s)
     lutra_error error;
     if (!make_room(s))
         return tool_out_of_memory();
+    uint64_t before = 0, after = 0;
+    if (t->counter && lutra_counter_read(t->counter, &before, &error))
+        return tool_fail(&error);
     const double begin = tool_seconds();
     if (lutra_context_run(s->context, t->pixels, s->result->batch, NULL, NULL, &error))
         return tool_fail(&error);
     s->runs[s->n] = tool_seconds() - begin;
+    if (t->counter && lutra_counter_read(t->counter, &after, &error))
+        return tool_fail(&error);
+    s->counted = after - before;
     return TOOL_DONE;
 }
 
@@ -129,6 +137,7 @@ static int time_rounds(timing *t, tool_progress *progress)
         for (size_t i = 0; i < t->n && !result; i++) {
             subject *s = &t->subjects[round % 2 ? t->n - 1 - i : i];
             result = run_once(t, s);
+            s->result->counted_bytes += s->counted;
             s->n++;
         }
         done = part_done(t, ++round);
@@ -141,7 +150,7 @@ static int time_rounds(timing *t, tool_progress *progress)
     return result;
 }
 
-static int finish(subject *s)
+static int finish(const timing *t, subject *s)
 {
     profile_result *result = s->result;
     double *samples = malloc(s->n * sizeof *samples);
@@ -154,6 +163,8 @@ static int finish(subject *s)
     }
     result->seconds = tool_spread_of(s->runs, s->n);
     result->n_runs = s->n;
+    result->is_counted = t->counter != NULL;
+    result->counted_bytes /= s->n;
     free(samples);
     return TOOL_DONE;
 }
@@ -162,16 +173,19 @@ int profile_time(const bench_models *models, const tool_arguments *arguments, to
                  profile_results *results)
 {
     timing t = {.arguments = arguments};
+    if (lutra_counter_open(&t.counter, NULL)) /* what threads do is counted only if they come later */
+        t.counter = NULL;
     int result = prepare(&t, models, results);
     if (!result)
         result = time_rounds(&t, progress);
     for (size_t i = 0; i < t.n; i++) {
         if (!result)
-            result = finish(&t.subjects[i]);
+            result = finish(&t, &t.subjects[i]);
         lutra_context_free(t.subjects[i].context);
         free(t.subjects[i].runs);
         free(t.subjects[i].steps);
     }
+    lutra_counter_close(t.counter);
     free(t.pixels);
     return result;
 }

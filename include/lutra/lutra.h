@@ -345,7 +345,8 @@ LUTRA_API lutra_status lutra_predict(const lutra_model *model, const lutra_devic
                                      const lutra_prediction_options *options, lutra_step_prediction *steps,
                                      lutra_error *error);
 
-/* What the system tells of this machine: title, cores, level of kernels, caches; all else 0. */
+/* What the system tells of this machine: title, cores, level of kernels, caches; and the energies of bare
+ * operations, which are those of any. All else 0. */
 LUTRA_API void lutra_device_look(lutra_device *device);
 
 /* Measures it too: clock, peaks and rates of reading, in some seconds. `progress` may be NULL. Errors: those
@@ -355,6 +356,65 @@ LUTRA_API lutra_status lutra_device_measure(lutra_device *device, lutra_progress
 
 /* Writes a measured device's description, whole or not at all, for lutra_device_read. */
 LUTRA_API lutra_status lutra_device_write(const char *path, const lutra_device *device, lutra_error *error);
+
+/* ---- counted traffic ----------------------------------------------------------------------------- */
+
+typedef struct lutra_counter lutra_counter;
+
+/* Counts the lines that the last cache misses, by the processor's own counter, of this process and the
+ * threads that it starts from now on: open it before a context. Errors: IO (perf_event_open says why; the
+ * message says how to grant it), MEMORY. */
+LUTRA_API lutra_status lutra_counter_open(lutra_counter **counter, lutra_error *error);
+LUTRA_API lutra_status lutra_counter_read(lutra_counter *counter, uint64_t *bytes, lutra_error *error);
+LUTRA_API void lutra_counter_close(lutra_counter *counter); /* NULL is fine */
+
+/* ---- energy ------------------------------------------------------------------------------------- */
+
+typedef struct lutra_meter lutra_meter;
+
+/* The sources of energy in the order in which they are tried ("rapl", "perf", ...); NULL from `index` = their
+ * number on. */
+LUTRA_API const char *lutra_meter_source(size_t index);
+
+/* Opens `source`, or the first that can be read where it is NULL. `command` prints the watts of an external
+ * meter, a line each time it has measured; NULL: none. Where it is given and `source` is NULL, nothing else
+ * is tried. Errors: UNSUPPORTED (there is no such meter here), IO (it may not be read; the message says how
+ * to grant it), FORMAT (what it says is no energy), ARGUMENT, MEMORY. */
+LUTRA_API lutra_status lutra_meter_open(const char *source, const char *command, lutra_meter **meter,
+                                        lutra_error *error);
+LUTRA_API void lutra_meter_close(lutra_meter *meter);             /* NULL is fine */
+LUTRA_API const char *lutra_meter_name(const lutra_meter *meter); /* "rapl" */
+LUTRA_API const char *lutra_meter_what(const lutra_meter *meter); /* what is measured */
+
+/* Joules since it was opened. To be called at least every second: counters wrap around, power is taken to
+ * change evenly between two readings. Errors: IO, FORMAT, UNSUPPORTED (a battery that is not discharging). */
+LUTRA_API lutra_status lutra_meter_read(lutra_meter *meter, double *joules, lutra_error *error);
+
+typedef struct lutra_energy_options {
+    double idle_seconds; /* before and again behind the runs; 0: 10 */
+    double busy_seconds; /* of runs, at least; 0: 30 */
+    size_t batch;        /* pictures of a run; 0: 1 */
+    lutra_progress progress;
+    void *progress_user;
+} lutra_energy_options;
+
+/* Energies in millijoules for one picture. */
+typedef struct lutra_energy {
+    double idle_watts, busy_watts; /* mean of the two idle times; of the runs */
+    double mj, mj_raw;             /* less what the machine draws when idle; as measured */
+    double mj_p10, mj_p90;         /* of `mj`, over ten parts of the runs */
+    double seconds;                /* of the runs */
+    size_t n_pictures;
+    double celsius_before, celsius_after; /* of the hottest zone; NaN: not to be read */
+    double mhz_before, mhz_after;         /* of the first CPU, at the begin and end of the runs; NaN */
+    bool is_throttled;                    /* the clock fell by more than a tenth, or the kernel says so */
+} lutra_energy;
+
+/* Idles, runs `pixels` [batch][input_bytes] again and again, idles; and measures. Errors: those of the meter
+ * and of lutra_context_run, UNSUPPORTED (too few readings to trust), CANCELLED. */
+LUTRA_API lutra_status lutra_measure_energy(lutra_meter *meter, lutra_context *context, const uint8_t *pixels,
+                                            const lutra_energy_options *options, lutra_energy *energy,
+                                            lutra_error *error);
 
 /* ---- the offline job --------------------------------------------------------------------------- */
 

@@ -52,6 +52,7 @@ static json_t *device_json(const lutra_device *d)
     json_object_set_new(json, "clock_ghz", number(1e-9 * d->clock, MEASURED));
     json_object_set_new(json, "clock_all_ghz", number(1e-9 * d->clock_all, MEASURED));
     json_object_set_new(macs, "f32", number(d->macs_per_cycle_f32, MEASURED));
+    json_object_set_new(macs, "bf16", number(d->macs_per_cycle_bf16, MEASURED));
     json_object_set_new(macs, "int8", number(d->macs_per_cycle_i8, MEASURED));
     json_object_set_new(json, "macs_per_cycle", macs);
     json_object_set_new(json, "caches", caches_json(d));

@@ -41,6 +41,11 @@ void lutra_device_look(lutra_device *device)
     if (lutra_isa(&isa, NULL) == LUTRA_OK)
         snprintf(device->isa, sizeof device->isa, "%s", isa);
     device->n_caches = lutra_read_caches(device->caches);
+    /* The bare operations' energies are those of any description (docs/devices.md). */
+    device->pj_dram_byte = 162.5;
+    device->pj_mac_f32 = 1.69;
+    device->pj_mac_bf16 = 0.32;
+    device->pj_mac_i8 = 0.077;
 }
 
 typedef struct measuring {
@@ -54,24 +59,27 @@ typedef struct measuring {
 static lutra_status measure_peaks(const measuring *m)
 {
     lutra_device *d = m->device;
-    double f32 = 0, i8 = 0, all = 0;
+    double f32 = 0, bf16 = 0, i8 = 0, all = 0;
     for (int round = 0; round < ROUNDS; round++) {
-        double one_f32, one_i8, all_f32;
+        double one_f32, one_bf16, one_i8, all_f32;
         lutra_status status;
         const double clock = lutra_measure_clock();
         if ((status = lutra_measure_peak(LUTRA_MODE_F32, 1, &one_f32, m->error)) ||
+            (status = lutra_measure_peak(LUTRA_MODE_BF16, 1, &one_bf16, m->error)) ||
             (status = lutra_measure_peak(LUTRA_MODE_INT8, 1, &one_i8, m->error)) ||
             (status = lutra_measure_peak(LUTRA_MODE_F32, m->n_threads, &all_f32, m->error)))
             return status;
         d->clock = clock > d->clock ? clock : d->clock;
         f32 = one_f32 > f32 ? one_f32 : f32;
+        bf16 = one_bf16 > bf16 ? one_bf16 : bf16;
         i8 = one_i8 > i8 ? one_i8 : i8;
         all = all_f32 > all ? all_f32 : all;
     }
-    if (!(f32 > 0) || !(i8 > 0))
+    if (!(f32 > 0) || !(bf16 > 0) || !(i8 > 0))
         return lutra_fail(m->error, LUTRA_ERROR_UNSUPPORTED, NULL, LUTRA_NO_OFFSET,
                           "no loop measures the peak of the level %s", d->isa);
-    d->macs_per_cycle_f32 = d->macs_per_cycle_bf16 = 1e9 * f32 / d->clock;
+    d->macs_per_cycle_f32 = 1e9 * f32 / d->clock;
+    d->macs_per_cycle_bf16 = 1e9 * bf16 / d->clock;
     d->macs_per_cycle_i8 = 1e9 * i8 / d->clock;
     d->clock_all = d->clock * all / (f32 * (double)m->n_threads);
     d->clock_all = d->clock_all < d->clock ? d->clock_all : d->clock;
@@ -118,11 +126,6 @@ lutra_status lutra_device_measure(lutra_device *device, lutra_progress progress,
                          .n_threads =
                              device->n_cores < LUTRA_MAX_THREADS ? device->n_cores : LUTRA_MAX_THREADS,
                          .error = error};
-    /* The bare operations' energies are those of any description (docs/devices.md). */
-    device->pj_dram_byte = 162.5;
-    device->pj_mac_f32 = 1.69;
-    device->pj_mac_bf16 = 0.32;
-    device->pj_mac_i8 = 0.077;
     for (size_t i = 0; i < n_parts; i++) {
         if (progress && !progress(user, parts[i].what, i, n_parts))
             return lutra_fail(error, LUTRA_ERROR_CANCELLED, NULL, LUTRA_NO_OFFSET, "cancelled");

@@ -45,7 +45,7 @@ class Profile(CommandTest):
 
     def profile(self, *arguments, **options):
         options.setdefault("env", self.unmeasured)
-        return self.lutra_json("profile", *arguments, "--repeat", "3", "--threads", "1", **options)
+        return self.lutra_json("profile", *arguments, "--repeat", "3", "--threads", "1", "--no-energy", **options)
 
     def test_contract(self):
         result = self.profile(self.small, "--mode", "f32")
@@ -100,7 +100,7 @@ class Profile(CommandTest):
             self.assertLessEqual(bounds, {"compute", "L2", "DRAM"})
 
     def test_without_peaks_no_roofline(self):
-        result = self.lutra("profile", self.small, "--repeat", 2, "--json", env=self.unmeasured)
+        result = self.lutra("profile", self.small, "--repeat", 2, "--no-energy", "--json", env=self.unmeasured)
         self.assertIn("lutra device measure", result.stderr)
         for step in json.loads(result.stdout)["steps"]:
             self.assertIsNone(step["bound"])
@@ -139,7 +139,7 @@ class Profile(CommandTest):
         self.assertGreater(len(self.profile(HEADLESS)["steps"]), 5)
 
     def test_csv(self):
-        text = self.lutra("profile", self.small, "--csv", "--repeat", 2, "--threads", 1, "--quiet", env=self.measured).stdout
+        text = self.lutra("profile", self.small, "--csv", "--repeat", 2, "--threads", 1, "--no-energy", "--quiet", env=self.measured).stdout
         rows = list(csv.DictReader(io.StringIO(text)))
         steps = self.profile(self.small, env=self.measured)["steps"]
         self.assertEqual([row["name"] for row in rows], [step["name"] for step in steps])
@@ -149,11 +149,40 @@ class Profile(CommandTest):
             self.assertGreater(float(row["ms"]), 0)
 
     def test_text(self):
-        text = self.lutra("profile", self.small, "--against", MODEL, "--repeat", 2, "--threads", 1, env=self.measured).stdout
+        text = self.lutra("profile", self.small, "--against", MODEL, "--repeat", 2, "--threads", 1, "--no-energy", env=self.measured).stdout
         for line in (r"(?m)^gemm mlp\.fc1 +\d+\.\d{3} +\d+\.\d% ", r"(?m)^attention .* \d+ % (compute|L2|DRAM)$", r"(?m)^block 0 ",
                      r"(?m)^all .* 100\.0% #{16} ", r"1 thread, batch 1 on a made-up device", r"\(compulsory\)",
                      r"\(modelled: a last cache of 16\.00 KiB\)", r"\d\.\d{3} times the time of the other"):
             self.assertRegex(text, line)
+
+    def test_no_energy(self):
+        energy = self.profile(self.small)["energy"]
+        self.assertEqual(energy["source"], "unavailable")
+        for name in ("mj_per_inference", "mj_per_inference_raw", "idle_w"):
+            self.assertIsNone(energy[name])
+        # 1 pJ for each multiply-add and byte, in the made-up device's description.
+        result = self.profile(self.small, env=self.measured)
+        macs = sum(step["macs"] for step in result["steps"])
+        self.assertAlmostEqual(result["energy"]["lower_bound_mj"] / (1e-9 * (macs + result["traffic"]["modelled_bytes"])), 1, places=6)
+        self.assertRegex(self.lutra("profile", self.small, "--repeat", 1, "--no-energy", env=self.measured).stdout,
+                         r"energy: unavailable \(--no-energy.*lower bound from counts, not measured")
+
+    def test_a_meter_of_ones_own(self):
+        """A machine that always draws 5 W: nothing beyond idle, and all of it is raw."""
+        result = self.lutra_json("profile", self.small, "--threads", 1, "--repeat", 1, "--quick", "--batch", 2, "--power-meter",
+                                 "while echo 5; do sleep 0.1; done", env=self.unmeasured)
+        energy = result["energy"]
+        self.assertEqual(energy["source"], "command")
+        self.assertAlmostEqual(energy["idle_w"], 5, places=3)
+        self.assertAlmostEqual(energy["busy_w"], 5, places=3)
+        self.assertGreaterEqual(energy["seconds"], 5)
+        expected = 5e3 * energy["seconds"] / energy["inferences"]
+        self.assertAlmostEqual(energy["mj_per_inference_raw"] / expected, 1, places=3)
+        self.assertLess(abs(energy["mj_per_inference"]), 0.001 * expected)
+
+    def test_meters_that_fail(self):
+        for meter, says in (("echo watts", "not watts: 'watts'"), ("exit 7", "status 7")):
+            self.fails("profile", self.small, "--quick", "--repeat", 1, "--power-meter", meter, says=says, env=self.unmeasured)
 
     def test_mistakes(self):
         for arguments, says in (([], "--arch NAME"), (["a", "b"], "one MODEL"), (["a", "--batch", "0"], "1 to 1024"),
@@ -182,6 +211,15 @@ class Device(CommandTest):
         self.assertGreaterEqual(shown["dram_gb_per_s_all_cores"], shown["dram_gb_per_s_one_core"])
         self.assertIn("GMAC/s in f32", self.lutra("device", "show", env=environment).stdout)
 
+    def test_check(self):
+        sources = self.lutra_json("device", "check", "--power-meter", "while echo 7; do sleep 0.1; done")
+        self.assertEqual([s["source"] for s in sources], ["rapl", "perf", "hwmon", "pmic", "battery", "command"])
+        for source in sources:
+            self.assertIn(source["state"], ("found", "denied", "absent"))
+            self.assertEqual(source["reason"] is None, source["state"] == "found")
+        self.assertAlmostEqual(sources[-1]["joules"] / sources[-1]["seconds"], 7, delta=0.7)  # the first line comes a little later
+        self.assertRegex(self.lutra("device", "check").stdout, r"(?m)^command +absent +no --power-meter was given$")
+
     def test_home(self):
         folder = temporary_folder()
         environment = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
@@ -190,8 +228,8 @@ class Device(CommandTest):
         self.assertEqual(self.lutra_json("device", "show", env={**environment, "HOME": str(folder)})["device"], "a made-up device")
 
     def test_mistakes(self):
-        self.fails("device", status=USAGE, says="measure and show")
-        self.fails("device", "peel", status=USAGE, says="measure and show")
+        self.fails("device", status=USAGE, says="measure, show and check")
+        self.fails("device", "peel", status=USAGE, says="measure, show and check")
         folder = temporary_folder()
         (folder / "file").write_text("")
         self.fails("device", "measure", says="file", env={**os.environ, "XDG_CACHE_HOME": str(folder / "file")})

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Idle, run, idle: what the machine draws without the runs is taken to change evenly from the first idle time
+ * to the second, so that their mean is what it would have drawn meanwhile.
+ */
+#include "profile/energy.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define IDLE_SECONDS 10.0
+#define BUSY_SECONDS 30.0
+#define SETTLING 0.1 /* of an idle time, that does not count: clocks and fans come down */
+#define STEP_SECONDS 0.1
+#define LONGEST_SILENCE 0.1 /* seconds between two readings during a run */
+#define MAX_ZONES 32
+#define PARTS 10
+
+typedef struct protocol {
+    const lutra_world *world;
+    lutra_meter *meter;
+    const lutra_load *load;
+    double idle_seconds, busy_seconds, batch;
+    lutra_progress progress;
+    void *progress_user;
+    double began;
+    lutra_energy *energy;
+    lutra_error *error;
+} protocol;
+
+typedef struct part {
+    double seconds, joules, pictures;
+} part;
+
+static double now(const protocol *p)
+{
+    return p->world->now(p->world->user);
+}
+
+static lutra_status report(const protocol *p, const char *what)
+{
+    const double whole = 2 * p->idle_seconds + p->busy_seconds, done = fmin(now(p) - p->began, whole);
+    if (!p->progress || p->progress(p->progress_user, what, (uint64_t)(1e3 * done), (uint64_t)(1e3 * whole)))
+        return LUTRA_OK;
+    return lutra_fail(p->error, LUTRA_ERROR_CANCELLED, NULL, LUTRA_NO_OFFSET, "cancelled");
+}
+
+/* ---- what else tells of the state of the machine ------------------------------------------------ */
+
+static double hottest(const lutra_world *world)
+{
+    double celsius = NAN;
+    for (int zone = 0; zone < MAX_ZONES; zone++) {
+        char path[64];
+        double value;
+        snprintf(path, sizeof path, "/sys/class/thermal/thermal_zone%d/temp", zone);
+        if (lutra_sys_number(world, path, &value) == 0 && !(1e-3 * value <= celsius))
+            celsius = 1e-3 * value;
+    }
+    return celsius;
+}
+
+static double clock_mhz(const lutra_world *world)
+{
+    double khz;
+    return lutra_sys_number(world, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", &khz)
+               ? NAN
+               : 1e-3 * khz;
+}
+
+static double throttlings(const lutra_world *world)
+{
+    double n;
+    return lutra_sys_number(world, "/sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count", &n)
+               ? 0
+               : n;
+}
+
+/* ---- phases ------------------------------------------------------------------------------------- */
+
+static lutra_status idle(const protocol *p, double *watts)
+{
+    const double begin = now(p);
+    double from = begin, from_joules = 0, joules = 0;
+    lutra_status status;
+    for (bool settled = false; now(p) - begin < p->idle_seconds;) {
+        p->world->wait(p->world->user, STEP_SECONDS);
+        if ((status = lutra_meter_read(p->meter, &joules, p->error)) || (status = report(p, "idle")))
+            return status;
+        if (!settled && now(p) - begin >= SETTLING * p->idle_seconds) {
+            settled = true;
+            from = now(p);
+            from_joules = joules;
+        }
+    }
+    *watts = (joules - from_joules) / (now(p) - from);
+    return LUTRA_OK;
+}
+
+static lutra_status work(const protocol *p, part *parts /* [PARTS] */)
+{
+    const double begin = now(p);
+    double joules, last_joules, last = begin, pictures = 0;
+    size_t n = 0;
+    lutra_status status = lutra_meter_read(p->meter, &last_joules, p->error);
+    while (status == LUTRA_OK && n < PARTS) {
+        if ((status = p->load->run(p->load->user, p->error)) ||
+            (status = lutra_meter_read(p->meter, &joules, p->error)) || (status = report(p, "running")))
+            return status;
+        pictures += p->batch;
+        if (now(p) - begin < p->busy_seconds * (double)(n + 1) / PARTS)
+            continue;
+        parts[n++] = (part){.seconds = now(p) - last, .joules = joules - last_joules, .pictures = pictures};
+        last = now(p);
+        last_joules = joules;
+        pictures = 0;
+    }
+    return status;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void conclude(lutra_energy *energy, const part *parts /* [PARTS] */)
+{
+    double mj[PARTS], joules = 0, pictures = 0;
+    energy->seconds = 0;
+    for (size_t i = 0; i < PARTS; i++) {
+        mj[i] = 1e3 * (parts[i].joules - energy->idle_watts * parts[i].seconds) / parts[i].pictures;
+        energy->seconds += parts[i].seconds;
+        joules += parts[i].joules;
+        pictures += parts[i].pictures;
+    }
+    qsort(mj, PARTS, sizeof *mj, compare);
+    energy->mj_p10 = mj[PARTS / 10];
+    energy->mj_p90 = mj[PARTS - 1 - PARTS / 10];
+    energy->n_pictures = (size_t)pictures;
+    energy->busy_watts = joules / energy->seconds;
+    energy->mj_raw = 1e3 * joules / pictures;
+    energy->mj = 1e3 * (joules - energy->idle_watts * energy->seconds) / pictures;
+}
+
+lutra_status lutra_measure_energy_in(const lutra_world *world, lutra_meter *meter, const lutra_load *load,
+                                     const lutra_energy_options *options, lutra_energy *energy,
+                                     lutra_error *error)
+{
+    const protocol p = {
+        .world = world,
+        .meter = meter,
+        .load = load,
+        .idle_seconds = options && options->idle_seconds > 0 ? options->idle_seconds : IDLE_SECONDS,
+        .busy_seconds = options && options->busy_seconds > 0 ? options->busy_seconds : BUSY_SECONDS,
+        .batch = options && options->batch ? (double)options->batch : 1,
+        .progress = options ? options->progress : NULL,
+        .progress_user = options ? options->progress_user : NULL,
+        .began = world->now(world->user),
+        .energy = energy,
+        .error = error};
+    part parts[PARTS];
+    double before, after;
+    lutra_status status;
+    *energy = (lutra_energy){.celsius_before = hottest(world)};
+    const double throttled = throttlings(world);
+    if ((status = idle(&p, &before)) || (status = load->run(load->user, error)))
+        return status;
+    energy->mhz_before = clock_mhz(world);
+    if ((status = work(&p, parts)))
+        return status;
+    energy->mhz_after = clock_mhz(world);
+    energy->celsius_after = hottest(world);
+    if ((status = idle(&p, &after)) || (status = lutra_meter_judge(meter, error)))
+        return status;
+    energy->is_throttled = throttlings(world) > throttled || energy->mhz_after < 0.9 * energy->mhz_before;
+    energy->idle_watts = (before + after) / 2;
+    conclude(energy, parts);
+    return LUTRA_OK;
+}
+
+/* ---- of a context's runs ------------------------------------------------------------------------ */
+
+typedef struct inference {
+    lutra_context *context;
+    const uint8_t *pixels;
+    size_t batch;
+    lutra_meter *meter;
+    double last_reading;
+    lutra_status status;
+    lutra_error *error;
+} inference;
+
+/* A run may take seconds, in which a meter of power would see only its end. */
+static void read_between_steps(void *user, const lutra_step_result *result)
+{
+    inference *i = user;
+    const double time = lutra_real_world.now(NULL);
+    double joules;
+    (void)result;
+    if (i->status || time - i->last_reading < LONGEST_SILENCE)
+        return;
+    i->last_reading = time;
+    i->status = lutra_meter_read(i->meter, &joules, i->error);
+}
+
+static lutra_status infer(void *user, lutra_error *error)
+{
+    inference *i = user;
+    i->error = error;
+    const lutra_status status = lutra_context_run(i->context, i->pixels, i->batch, NULL, NULL, error);
+    return status ? status : i->status;
+}
+
+lutra_status lutra_measure_energy(lutra_meter *meter, lutra_context *context, const uint8_t *pixels,
+                                  const lutra_energy_options *options, lutra_energy *energy,
+                                  lutra_error *error)
+{
+    inference i = {.context = context,
+                   .pixels = pixels,
+                   .batch = options && options->batch ? options->batch : 1,
+                   .meter = meter};
+    const lutra_load load = {.user = &i, .run = infer};
+    lutra_context_observe(context, read_between_steps, &i);
+    const lutra_status status =
+        lutra_measure_energy_in(&lutra_real_world, meter, &load, options, energy, error);
+    lutra_context_observe(context, NULL, NULL);
+    return status;
+}
