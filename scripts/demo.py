@@ -183,6 +183,14 @@ def evaluate(entries, pictures, work):
             entry["change"], entry["change_se"] = 100 * mean, 100 * math.sqrt(variance / len(change))
 
 
+def measure_costs(entries):
+    """What only some machines can measure: bytes from memory as the hardware counts them, and energy. None elsewhere."""
+    for entry in entries:
+        report = json.loads(lutra("profile", entry["path"], "--mode", entry["mode"], "--repeat", "20", "--quick", "--json", "--quiet"))
+        entry["counted"], entry["mj"] = report["traffic"]["counted_bytes"], report["energy"]["mj_per_inference"]
+        entry["meter"] = report["energy"]["source"]
+
+
 # ---- tables --------------------------------------------------------------------------------------------------------
 
 def print_table(rows):
@@ -195,6 +203,15 @@ def print_table(rows):
             say("  " + "  ".join("-" * width for width in widths))
 
 
+def add_costs(entries, rows):
+    """A column for each cost that was measured."""
+    for name, title, unit in (("counted", "counted MiB", 2**20), ("mj", "mJ", 1)):
+        if all(entry[name] is not None for entry in entries):
+            rows[0].append(title)
+            for row, entry in zip(rows[1:], entries):
+                row.append(f"{entry[name] / unit:.2f}")
+
+
 def results_table(entries, n_pictures):
     rows = [["", "file MiB", "ratio", "top-1 %", "agreement %", "ms", "weights read MiB"]]
     for entry in entries:
@@ -202,12 +219,17 @@ def results_table(entries, n_pictures):
                      f"{entry['top1']:.2f}" if "top1" in entry else "-",
                      f"{entry['agreement']:.2f}" if "agreement" in entry else "-",
                      f"{entry['ms']:.2f}", f"{entry['weight_bytes'] / 2**20:.2f}"])
+    add_costs(entries, rows)
     print_table(rows)
     say(f"  ms: one picture from pixels to classes, {entries[0]['machine']}, the fastest of many (caches warm), the models taking turns;")
     say("  dense is Lutra's own f32 path (bench/ compares with other engines).")
     if n_pictures:
         say(f"  top-1 and agreement with the dense model: {n_pictures} pictures.")
     say("  weights read: what one picture must bring in at least, counted from the plan (lutra inspect --plan), not measured.")
+    if entries[0]["counted"] is not None:
+        say("  counted: what the last cache missed, by the processor's own counter (lutra profile).")
+    if entries[0]["mj"] is not None:
+        say(f"  mJ: energy of one picture beyond what the machine draws when idle, by {entries[0]['meter']} (lutra profile --quick).")
 
 
 def by_name(entries, name):
@@ -274,6 +296,7 @@ def show(title, model, images, limit, work, examples):
     if pictures:
         evaluate(entries, pictures, work)
     time_models(entries)
+    measure_costs(entries)
     heading("What it bought")
     results_table(entries, len(pictures))
     claims_table(entries, images)
