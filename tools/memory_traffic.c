@@ -16,19 +16,11 @@
 
 size_t tool_cache_bytes(void)
 {
+    lutra_device device;
     size_t largest = 0;
-    for (int index = 0; index < 8; index++) {
-        char path[80], unit = 0;
-        unsigned long size = 0;
-        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", index);
-        FILE *file = fopen(path, "r");
-        if (!file)
-            break;
-        if (fscanf(file, "%7lu%c", &size, &unit) == 2)
-            size *= unit == 'M' ? MIB : unit == 'K' ? 1024 : 1;
-        fclose(file);
-        largest = size > largest ? size : largest;
-    }
+    lutra_device_look(&device);
+    for (size_t i = 0; i < device.n_caches; i++)
+        largest = device.caches[i].bytes > largest ? (size_t)device.caches[i].bytes : largest;
     return largest ? largest : 8 * MIB;
 }
 

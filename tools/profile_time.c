@@ -100,7 +100,7 @@ static int prepare(timing *t, const bench_models *models, profile_results *resul
                 return tool_fail(&error);
         input = result->model->info->input_bytes > input ? result->model->info->input_bytes : input;
     }
-    if (!(t->pixels = malloc(batch * input)))
+    if (!(t->pixels = malloc(batch * input + 1)))
         return tool_out_of_memory();
     for (size_t i = 0; i < batch * input; i++)
         t->pixels[i] = (uint8_t)(i * 2654435761u >> 24); /* any picture takes as long as any other */
