@@ -349,8 +349,8 @@ LUTRA_API lutra_status lutra_predict(const lutra_model *model, const lutra_devic
  * operations, which are those of any. All else 0. */
 LUTRA_API void lutra_device_look(lutra_device *device);
 
-/* Measures it too: clock, peaks and rates of reading, in some seconds. `progress` may be NULL. Errors: those
- * of lutra_isa, UNSUPPORTED (no loop for the level's peak), MEMORY, CANCELLED. */
+/* Measures it too: clock, peaks, rates of reading and the kernels' efficiency, in some seconds. `progress`
+ * may be NULL. Errors: those of lutra_isa, UNSUPPORTED (no loop for the level's peak), MEMORY, CANCELLED. */
 LUTRA_API lutra_status lutra_device_measure(lutra_device *device, lutra_progress progress, void *user,
                                             lutra_error *error);
 

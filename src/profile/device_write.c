@@ -41,6 +41,15 @@ static json_t *caches_json(const lutra_device *d)
     return list;
 }
 
+static json_t *efficiency_json(const lutra_efficiency *e)
+{
+    json_t *json = json_object();
+#define EFFICIENCY(name, value, help) json_object_set_new(json, #name, number(e->name, MEASURED));
+#include "profile/efficiency.inc"
+#undef EFFICIENCY
+    return json;
+}
+
 static json_t *device_json(const lutra_device *d)
 {
     json_t *json = json_object(), *macs = json_object(), *dram = json_object(), *pj = json_object();
@@ -64,6 +73,8 @@ static json_t *device_json(const lutra_device *d)
     json_object_set_new(pj, "mac_bf16", number(d->pj_mac_bf16, JOUPPI));
     json_object_set_new(pj, "mac_int8", number(d->pj_mac_i8, JOUPPI));
     json_object_set_new(json, "pj", pj);
+    if (d->efficiency_is_own)
+        json_object_set_new(json, "efficiency", efficiency_json(&d->efficiency));
     json_object_set_new(json, "published", json_array());
     return json;
 }

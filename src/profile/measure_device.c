@@ -112,14 +112,28 @@ static lutra_status measure_memory(const measuring *m)
     return status;
 }
 
+/* On a machine that is so busy that the kernels' times tell nothing, predictions go by the library's own. */
+static lutra_status measure_kernels(const measuring *m)
+{
+    lutra_efficiency *e = &m->device->efficiency;
+    const lutra_status status = lutra_calibrate(m->device, e, m->error);
+    m->device->efficiency_is_own = status == LUTRA_OK;
+#define EFFICIENCY(name, value, help) m->device->efficiency_is_own &= e->name > 0;
+#include "profile/efficiency.inc"
+#undef EFFICIENCY
+    return status == LUTRA_ERROR_UNSUPPORTED ? LUTRA_OK : status;
+}
+
 lutra_status lutra_device_measure(lutra_device *device, lutra_progress progress, void *user,
                                   lutra_error *error)
 {
     static const struct {
         const char *what;
         lutra_status (*measure)(const measuring *m);
-    } parts[] = {
-        {"multiply-adds", measure_peaks}, {"caches", measure_caches}, {"main memory", measure_memory}};
+    } parts[] = {{"multiply-adds", measure_peaks},
+                 {"caches", measure_caches},
+                 {"main memory", measure_memory},
+                 {"kernels", measure_kernels}};
     const size_t n_parts = sizeof parts / sizeof *parts;
     lutra_device_look(device);
     const measuring m = {.device = device,
