@@ -425,8 +425,28 @@ typedef enum lutra_codebook_type {
     LUTRA_CODEBOOK_F32
 } lutra_codebook_type;
 
+/* In place of one number of clusters, what the model may take or lose: each matrix then gets as many as its
+ * measured sensitivity is worth, all that its index width can tell apart (2, 4, 8, ..., 128; up to 256 with
+ * codebooks of floats). */
+typedef enum lutra_budget_unit {
+    LUTRA_BUDGET_NONE,
+    LUTRA_BUDGET_BYTES, /* of the file that is written */
+    LUTRA_BUDGET_BITS,  /* of an index, the mean over all weights: 1 to 8 */
+    LUTRA_BUDGET_KL,    /* mean KL(dense || clustered) of the classes on the validation pictures, nats */
+} lutra_budget_unit;
+
+/* The KL that comes of clustering one matrix alone, calibrated in a quick way on some of the pictures, on
+ * others of them. */
+#define LUTRA_N_WIDTH_LOSSES 4
+typedef struct lutra_width_loss {
+    size_t n_clusters;
+    double kl;
+} lutra_width_loss;
+
 typedef struct lutra_cluster_options {
-    size_t n_clusters; /* 2..256 */
+    size_t n_clusters; /* 2..256; of no account where there is a budget */
+    lutra_budget_unit budget_unit;
+    double budget;
     lutra_scope scope;
     lutra_codebook_type codebook; /* AUTO: I8 up to 128 clusters, F32 above and for scope model */
     bool exact;                   /* k-means over all sorted values instead of a fine histogram */
@@ -434,9 +454,15 @@ typedef struct lutra_cluster_options {
     /* Unlabelled pictures [n_calibration_pictures][height][width][3], as lutra_image_read prepares them for
      * the model: the outputs for these, rather than the weights, are then kept as they are. NULL: none. */
     const uint8_t *calibration_pixels;
-    size_t n_calibration_pictures; /* up to 1024 */
-    lutra_model_options model;     /* arch, labels: stored in the file */
-    lutra_progress progress;       /* may be NULL */
+    size_t n_calibration_pictures;
+    /* So many pictures more lie behind them, up to 1024 in all: nothing is fitted to these, the loss is
+     * measured on them. A budget of KL needs some. */
+    size_t n_validation_pictures;
+    /* NULL, or the report of an earlier run with a budget, with the same scope and codebook: where it is of
+     * the same source, sensitivities are taken from it and not measured again. */
+    const struct lutra_cluster_report *known;
+    lutra_model_options model; /* arch, labels: stored in the file */
+    lutra_progress progress;   /* may be NULL; with a budget `done` begins anew with each part of the work */
     void *progress_user;
 } lutra_cluster_options;
 
@@ -447,7 +473,18 @@ typedef struct lutra_tensor_report {
     double squared_error;  /* sum over the matrix of (weight - clustered weight)^2 */
     double squared_weight; /* sum of weight^2: their ratio is the relative error */
     double optimality_gap; /* upper bound on (k-means objective / optimum over the sorted values) - 1 */
+    /* Calibrated: mean over the inputs of the squared error of the outputs, and of the squared outputs, both
+     * about their means where a bias follows; else 0. */
+    double squared_output_error, squared_output;
+    bool is_measured;                                   /* sensitivity: with a budget */
+    lutra_width_loss sensitivity[LUTRA_N_WIDTH_LOSSES]; /* ascending n_clusters */
 } lutra_tensor_report;
+
+typedef struct lutra_budget_point {
+    uint64_t bytes; /* of the file */
+    double bits;    /* of an index, the mean over all weights */
+    double kl;      /* mean KL(dense || clustered), nats */
+} lutra_budget_point;
 
 typedef struct lutra_cluster_report {
     uint64_t bytes_in, bytes_out; /* file sizes */
@@ -458,8 +495,19 @@ typedef struct lutra_cluster_report {
     double seconds;
     size_t n_threads;
     char arch[128];
+    char source_sha256[65]; /* of the source's file; of its files' sums where there are several */
     size_t n_tensors;
     lutra_tensor_report *tensors; /* [n_tensors]; free with lutra_cluster_report_free */
+    /* With a budget: what was chosen, with the loss measured on the validation pictures, or on the
+     * calibration pictures where there are none; and the best choices for all budgets, with what they would
+     * lose: the sum of the sensitivities, in proportion to the loss that was measured. */
+    lutra_budget_point chosen;
+    size_t n_loss_pictures;
+    bool loss_is_of_validation;
+    size_t n_rounds; /* how often the model was clustered until its loss was right */
+    size_t n_points;
+    lutra_budget_point
+        *curve; /* [n_points] ascending bytes, which may be a few off; freed with the tensors */
 } lutra_cluster_report;
 
 /* Clusters every weight matrix of the model at `input` and writes `output`, whole or not at all. `report`

@@ -133,6 +133,12 @@ static lutra_status improve(state *st, lutra_error *error)
     const bool fit = !st->job->shared;
     lutra_status status = LUTRA_OK;
     bool better = true;
+    if (st->job->quick) {
+        lutra_feedback(s, 1);
+        lutra_search_measure(s);
+        keep_if_better(st);
+        return LUTRA_OK;
+    }
     for (int round = 0; round < MAX_ROUNDS && better && status == LUTRA_OK; round++) {
         if (s->per_row)
             status = search_scales(st, round == 0 ? FIRST_SPREAD : SPREAD, error);
@@ -179,9 +185,14 @@ lutra_status lutra_cluster_calibrated(const lutra_calibration_job *job, lutra_cl
                                       float *shift, lutra_error *error)
 {
     state st = {.job = job};
-    lutra_status status;
-    if ((status = prepare(&st, error)) || (status = start(&st, error)) || (status = improve(&st, error)))
+    lutra_status status = prepare(&st, error);
+    if (status)
         goto cleanup;
+    lutra_search_measure(&st.search); /* with every scale 0, the error is the weight */
+    clustering->squared_output = lutra_search_cost(&st.search);
+    if ((status = start(&st, error)) || (status = improve(&st, error)))
+        goto cleanup;
+    clustering->squared_output_error = st.best.cost;
     clustering->codebook = st.best.codebook;
     clustering->squared_error = clustering->squared_weight = 0;
     for (size_t row = 0; row < job->source->n; row++)

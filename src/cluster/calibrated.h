@@ -16,6 +16,7 @@ typedef struct lutra_calibration_job {
     const lutra_clustering_options *options;
     const lutra_codebook *shared; /* scope model: the codebook, which stays as it is; else NULL */
     bool has_bias;
+    bool quick; /* feedback alone: not as good, in a small part of the time */
     const lutra_kernels *kernels;
     lutra_thread_pool *pool;
 } lutra_calibration_job;

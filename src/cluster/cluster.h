@@ -31,6 +31,7 @@ typedef struct lutra_clustering {
     uint8_t *indices; /* [n][k], one byte each; the caller's */
     float *scale;     /* [n] with per_row, else [1]; the caller's */
     double squared_error, squared_weight;
+    double squared_output_error, squared_output; /* calibrated: in the norm that was minimised; else 0 */
 } lutra_clustering;
 
 typedef struct lutra_clustering_options {

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "base/size.h"
+#include "compress/source.h"
 #include "model/steps.h"
 
 static lutra_status allocate_buffers(lutra_calibration *c, lutra_error *error)
@@ -29,12 +30,22 @@ static lutra_status allocate_buffers(lutra_calibration *c, lutra_error *error)
     return lutra_allocate(all_rows, sizeof(float), "the biases", &c->shift, error);
 }
 
+static lutra_status run_dense(lutra_calibration *c, lutra_error *error)
+{
+    lutra_status status = lutra_context_run(c->context, c->pixels, c->n_all, NULL, NULL, error);
+    if (status)
+        return status;
+    const lutra_rows logits = lutra_context_logits(c->context, c->n_all);
+    return lutra_outputs_keep(&c->dense, &logits, lutra_model_get_info(c->model)->n_classes, error);
+}
+
 lutra_status lutra_calibration_create(const lutra_model *model, const lutra_cluster_options *options,
                                       lutra_job *job, lutra_thread_pool *pool, lutra_calibration **result,
                                       lutra_error *error)
 {
     const lutra_context_options context = {.n_threads = lutra_thread_pool_size(pool),
-                                           .max_batch = options->n_calibration_pictures,
+                                           .max_batch = options->n_calibration_pictures +
+                                                        options->n_validation_pictures,
                                            .mode = LUTRA_MODE_F32};
     lutra_calibration *c;
     lutra_status status = lutra_allocate(1, sizeof *c, "the calibration", &c, error);
@@ -46,11 +57,13 @@ lutra_status lutra_calibration_create(const lutra_model *model, const lutra_clus
     c->pool = pool;
     c->pixels = options->calibration_pixels;
     c->n_pictures = options->n_calibration_pictures;
+    c->n_all = context.max_batch;
     if ((status = lutra_kernels_select(&c->kernels, error)) ||
         (status = lutra_sensitivity_measure(model, c->pixels, c->n_pictures, job, pool, &c->sensitivity,
                                             error)) || /* first: it needs memory for a while */
         (status = lutra_context_create(model, &context, &c->context, error)) ||
-        (status = allocate_buffers(c, error)))
+        (status = allocate_buffers(c, error)) ||
+        (status = options->budget_unit ? run_dense(c, error) : LUTRA_OK))
         lutra_calibration_free(c);
     else
         *result = c;
@@ -64,6 +77,7 @@ void lutra_calibration_free(lutra_calibration *c)
     lutra_context_free(c->context);
     lutra_moments_free(&c->moments);
     lutra_sensitivity_free(&c->sensitivity);
+    lutra_outputs_free(&c->dense);
     free(c->weights);
     free(c->bias);
     free(c->shift);
@@ -120,7 +134,7 @@ lutra_status lutra_calibration_reach(lutra_calibration *c, size_t index, lutra_e
             c->has_bias = owns_bias(c, &product);
             return gather(c, &product, error);
         }
-        lutra_context_step(c->context, c->step, c->pixels, c->n_pictures, NULL, NULL);
+        lutra_context_step(c->context, c->step, c->pixels, c->n_all, NULL, NULL);
         lutra_status status = lutra_job_advance(c->job, matrix->name, 0, error);
         if (status)
             return status;
@@ -142,17 +156,21 @@ void lutra_calibration_replace(lutra_calibration *c, size_t index, const lutra_c
     const lutra_matrix decoded = {.n = matrix->n, .k = matrix->k, .dense = c->weights, .dtype = LUTRA_F32};
     lutra_product product;
     lutra_context_product(c->context, c->step, c->n_pictures, &product);
-    for (size_t row = 0; row < matrix->n; row++) {
-        const float scale = clustering->scale[scale_per_row ? row : 0];
-        for (size_t i = row * matrix->k; i < (row + 1) * matrix->k; i++)
-            c->weights[i] = scale * clustering->codebook.entries[clustering->indices[i]];
+    lutra_decode_clustering(clustering, matrix->n, matrix->k, scale_per_row, c->weights);
+    for (size_t row = 0; row < matrix->n; row++)
         c->bias[row] = product.bias ? product.bias[row] + shift[row] : 0;
-    }
-    lutra_context_step(c->context, c->step, c->pixels, c->n_pictures, &decoded,
-                       product.bias ? c->bias : NULL);
+    lutra_context_step(c->context, c->step, c->pixels, c->n_all, &decoded, product.bias ? c->bias : NULL);
     if (!c->has_bias)
         c->shift_of[index] = SIZE_MAX;
     c->step++;
+}
+
+double lutra_calibration_kl(lutra_calibration *c)
+{
+    for (; c->step < lutra_model_n_steps(c->model); c->step++)
+        lutra_context_step(c->context, c->step, c->pixels, c->n_all, NULL, NULL);
+    const lutra_rows logits = lutra_context_logits(c->context, c->n_all);
+    return lutra_outputs_kl(&c->dense, &logits, c->n_all > c->n_pictures ? c->n_pictures : 0);
 }
 
 const float *lutra_calibration_shift_of_tensor(const lutra_calibration *c, const lutra_tensor *tensor)

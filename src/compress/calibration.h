@@ -13,18 +13,21 @@
 
 #include "cluster/calibrated.h"
 #include "compress/job.h"
+#include "compress/outputs.h"
 #include "compress/sensitivity.h"
 
 typedef struct lutra_calibration {
     const lutra_model *model;
     lutra_job *job;
     const lutra_kernels *kernels;
-    lutra_thread_pool *pool; /* the caller's */
-    lutra_context *context;  /* all pictures at once */
-    const uint8_t *pixels;   /* [n_pictures][height][width][3] */
-    size_t n_pictures;
-    size_t step;                   /* the next one */
+    lutra_thread_pool *pool;       /* the caller's */
+    lutra_context *context;        /* all pictures at once */
+    const uint8_t *pixels;         /* [n_all][height][width][3] */
+    size_t n_pictures;             /* that matrices are fitted to */
+    size_t n_all;                  /* with those for validation, behind them */
+    lutra_outputs dense;           /* of the model as it was, on all pictures; with a budget */
     lutra_sensitivity sensitivity; /* of the model as it was */
+    size_t step;                   /* the next one */
     lutra_moments moments;         /* of the matrix that was reached */
     bool has_bias;                 /* that matrix's product has one, in a tensor of its own */
     float *weights, *bias;         /* of the largest matrix, decoded; of the highest */
@@ -46,6 +49,10 @@ float *lutra_calibration_shift(lutra_calibration *calibration, size_t index);
 /* From here on the matrix that was reached is the clustered one, its bias shifted. */
 void lutra_calibration_replace(lutra_calibration *calibration, size_t index,
                                const lutra_clustering *clustering, bool scale_per_row);
+
+/* The mean KL(dense || clustered) after the last matrix: on the validation pictures, or on all where there
+ * are none. */
+double lutra_calibration_kl(lutra_calibration *calibration);
 
 /* The shift [tensor->shape[0]] of the bias in `tensor`, or NULL where it is none of the matrices' biases. */
 const float *lutra_calibration_shift_of_tensor(const lutra_calibration *calibration,

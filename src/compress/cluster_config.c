@@ -42,19 +42,37 @@ static lutra_status describe_source_file(lutra_job *job, const char *path, json_
     return status;
 }
 
-static lutra_status describe_source(lutra_job *job, const lutra_model *model, json_t *list,
-                                    lutra_error *error)
+static void sum_up(const json_t *files, char sum[65])
+{
+    lutra_sha256 hash;
+    lutra_sha256_start(&hash);
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        const char *hex = json_string_value(json_object_get(json_array_get(files, i), "sha256"));
+        lutra_sha256_add(&hash, hex, strlen(hex));
+        snprintf(sum, 65, "%s", hex);
+    }
+    if (json_array_size(files) > 1)
+        lutra_sha256_end(&hash, sum);
+}
+
+lutra_status lutra_describe_source(lutra_job *job, const lutra_model *model, json_t **source, char sum[65],
+                                   lutra_error *error)
 {
     const lutra_safetensors *file = lutra_model_file(model);
     lutra_status status = LUTRA_OK;
     const char *last = NULL;
+    *source = json_array();
+    if (!*source)
+        return lutra_fail_memory(error, 0, "the source's description");
     /* Tensors come shard after shard. */
     for (size_t i = 0; i < lutra_safetensors_count(file) && status == LUTRA_OK; i++) {
         const char *path = lutra_safetensors_at(file, i)->path;
         if (!last || strcmp(path, last) != 0)
-            status = describe_source_file(job, path, list, error);
+            status = describe_source_file(job, path, *source, error);
         last = path;
     }
+    if (status == LUTRA_OK)
+        sum_up(*source, sum);
     return status;
 }
 
@@ -75,38 +93,47 @@ static json_t *describe_matrix(const lutra_named_matrix *named, size_t n_cluster
                      lutra_scope_name(scope));
 }
 
-lutra_status lutra_cluster_config(lutra_job *job, const lutra_model *model,
-                                  const lutra_cluster_options *options, const size_t *n_clusters, char **text,
-                                  lutra_error *error)
+/* How it was clustered: into how many, or for which budget. */
+static json_t *describe_clustering(const lutra_cluster_options *options)
+{
+    static const char *const units[] = {NULL, "bytes", "bits", "kl"};
+    const size_t pictures = options->calibration_pixels ? options->n_calibration_pictures : 0;
+    json_t *json = json_object();
+    if (options->budget_unit)
+        json_object_set_new(json, "budget", json_pack("{s:f}", units[options->budget_unit], options->budget));
+    else
+        json_object_set_new(json, "clusters", json_integer((json_int_t)options->n_clusters));
+    json_object_set_new(json, "scope", json_string(lutra_scope_name(options->scope)));
+    json_object_set_new(
+        json, "codebook",
+        json_string(lutra_codebook_is_i8(options, options->budget_unit ? 2 : options->n_clusters) ? "I8"
+                                                                                                  : "F32"));
+    json_object_set_new(json, "exact", json_boolean(options->exact));
+    json_object_set_new(json, "calibration_pictures", json_integer((json_int_t)pictures));
+    json_object_set_new(json, "library", json_string(lutra_version()));
+    return json;
+}
+
+lutra_status lutra_cluster_config(const lutra_model *model, const lutra_cluster_options *options,
+                                  const size_t *n_clusters, json_t *source, char **text, lutra_error *error)
 {
     char *description = NULL;
     lutra_status status = lutra_model_describe(model, &description, error);
     if (status)
         return status;
     json_t *config = json_loads(description, 0, NULL);
-    json_t *tensors = json_object(), *source = json_array();
+    json_t *tensors = json_object();
     free(description);
-    *text = NULL;
     for (size_t i = 0; i < lutra_model_n_matrices(model); i++) {
         const lutra_named_matrix *named = lutra_model_matrix(model, i);
         json_object_set_new(tensors, named->name, describe_matrix(named, n_clusters[i], options->scope));
     }
-    json_object_set_new(
-        config, "clustering",
-        json_pack("{s:I, s:s, s:s, s:b, s:I, s:s}", "clusters", (json_int_t)options->n_clusters, "scope",
-                  lutra_scope_name(options->scope), "codebook",
-                  lutra_codebook_is_i8(options, options->n_clusters) ? "I8" : "F32", "exact", options->exact,
-                  "calibration_pictures",
-                  (json_int_t)(options->calibration_pixels ? options->n_calibration_pictures : 0), "library",
-                  lutra_version()));
-    status = describe_source(job, model, source, error);
-    json_object_set_new(config, "source", source);
+    json_object_set_new(config, "clustering", describe_clustering(options));
+    json_object_set(config, "source", source);
     json_object_set_new(config, "tensors", tensors);
-    if (status == LUTRA_OK) {
-        *text = json_dumps(config, JSON_COMPACT | JSON_REAL_PRECISION(9));
-        if (!*text)
-            status = lutra_fail_memory(error, 0, "the output's description");
-    }
+    *text = json_dumps(config, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    if (!*text)
+        status = lutra_fail_memory(error, 0, "the output's description");
     json_decref(config);
     return status;
 }

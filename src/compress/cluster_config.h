@@ -8,10 +8,13 @@
 /* Whether a codebook of so many clusters holds 8-bit integers. */
 bool lutra_codebook_is_i8(const lutra_cluster_options *options, size_t n_clusters);
 
-/* JSON text, free with free(); `n_clusters` [n_matrices]. Reads the source's files for their hashes and
- * advances the job by their bytes. */
-lutra_status lutra_cluster_config(lutra_job *job, const lutra_model *model,
-                                  const lutra_cluster_options *options, const size_t *n_clusters, char **text,
-                                  lutra_error *error);
+/* [{"name", "bytes", "sha256"}] of the source's files, read again for their hashes; advances the job by their
+ * bytes. `sum`: what lutra_cluster_report's source_sha256 is. */
+lutra_status lutra_describe_source(lutra_job *job, const lutra_model *model, json_t **source, char sum[65],
+                                   lutra_error *error);
+
+/* JSON text, free with free(); `n_clusters` [n_matrices]. */
+lutra_status lutra_cluster_config(const lutra_model *model, const lutra_cluster_options *options,
+                                  const size_t *n_clusters, json_t *source, char **text, lutra_error *error);
 
 #endif

@@ -1,55 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "compress/cluster_config.h"
 #include "compress/cluster_output.h"
+#include "compress/source.h"
+#include "compress/spending.h"
 
 typedef struct cluster_job {
     lutra_job job;
     const lutra_cluster_options *options;
     lutra_model *model;
     lutra_thread_pool *pool;
+    const char *path;   /* of the output */
+    json_t *source;     /* what the output says of it */
     size_t *n_clusters; /* [n_matrices] */
+    lutra_spending spending;
     lutra_cluster_output output;
     lutra_calibration *calibration; /* NULL without pictures */
+    double kl;                      /* that the last round lost */
     lutra_codebook codebook;        /* scope model */
     uint8_t *indices;               /* of the largest matrix */
     float *scale;                   /* of the highest */
     lutra_cluster_report *report;
 } cluster_job;
-
-static double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-/* ---- reading ----------------------------------------------------------------------------------- */
-
-static void read_f32_row(const void *matrix_, size_t row, float *out)
-{
-    const lutra_matrix *matrix = matrix_;
-    memcpy(out, (const uint8_t *)matrix->dense + row * matrix->k * sizeof(float), matrix->k * sizeof(float));
-}
-
-static void read_any_row(const void *matrix, size_t row, float *out)
-{
-    lutra_matrix_row(matrix, row, out);
-}
-
-static lutra_row_source source_of(const lutra_named_matrix *named)
-{
-    const lutra_matrix *matrix = &named->matrix;
-    return (lutra_row_source){.n = matrix->n,
-                              .k = matrix->k,
-                              .read = matrix->dtype == LUTRA_F32 ? read_f32_row : read_any_row,
-                              .matrix = matrix};
-}
 
 static uint64_t source_bytes(const lutra_named_matrix *named)
 {
@@ -71,22 +49,13 @@ static void report_matrix(cluster_job *c, size_t index, const lutra_clustering *
     tensor->squared_error = clustering->squared_error;
     tensor->squared_weight = clustering->squared_weight;
     tensor->optimality_gap = clustering->codebook.optimality_gap;
+    tensor->squared_output_error = clustering->squared_output_error;
+    tensor->squared_output = clustering->squared_output;
     report->n_clustered += (uint64_t)tensor->n * tensor->k;
     report->squared_error += tensor->squared_error;
     report->squared_weight += tensor->squared_weight;
     if (tensor->optimality_gap > report->optimality_gap)
         report->optimality_gap = tensor->optimality_gap;
-}
-
-/* The message of a failure that knows nothing of files, with the file and the tensor. */
-static lutra_status name_the_tensor(cluster_job *c, const char *name, lutra_status status, lutra_error *error)
-{
-    char message[sizeof error->message];
-    if (!error || status == LUTRA_ERROR_MEMORY)
-        return status;
-    snprintf(message, sizeof message, "%s", error->message);
-    return lutra_fail(error, status, lutra_safetensors_path(lutra_model_file(c->model)), LUTRA_NO_OFFSET,
-                      "tensor %s: %s", name, message);
 }
 
 /* For the pictures, with the inputs that the matrices clustered so far yield. */
@@ -125,7 +94,7 @@ static lutra_status cluster_matrix(cluster_job *c, size_t index, const lutra_row
 static lutra_status cluster_one(cluster_job *c, size_t index, lutra_error *error)
 {
     const lutra_named_matrix *named = lutra_model_matrix(c->model, index);
-    const lutra_row_source source = source_of(named);
+    const lutra_row_source source = lutra_source_of(named);
     lutra_clustering clustering = {.indices = c->indices, .scale = c->scale};
     const lutra_clustering_options options = {.n_clusters = c->n_clusters[index],
                                               .per_row = c->options->scope == LUTRA_SCOPE_ROW,
@@ -134,7 +103,7 @@ static lutra_status cluster_one(cluster_job *c, size_t index, lutra_error *error
                                               .exact = c->options->exact};
     lutra_status status = cluster_matrix(c, index, &source, &options, &clustering, error);
     if (status)
-        return name_the_tensor(c, named->name, status, error);
+        return lutra_job_name_tensor(c->model, named->name, status, error);
     if ((status = lutra_cluster_output_matrix(&c->output, index, &clustering, error)))
         return status;
     report_matrix(c, index, &clustering);
@@ -151,7 +120,7 @@ static lutra_status fit_shared_codebook(cluster_job *c, lutra_error *error)
     if (status)
         return status;
     for (size_t i = 0; i < n; i++)
-        sources[i] = source_of(lutra_model_matrix(c->model, i));
+        sources[i] = lutra_source_of(lutra_model_matrix(c->model, i));
     status = lutra_cluster_matrices_codebook(sources, n, &options, c->pool, &c->codebook, error);
     free(sources);
     return status ? status : lutra_cluster_output_codebook(&c->output, &c->codebook, error);
@@ -169,9 +138,29 @@ static lutra_status cluster_all(cluster_job *c, lutra_error *error)
 
 /* ---- the job ------------------------------------------------------------------------------------- */
 
+static lutra_status refuse(lutra_error *error, const char *message)
+{
+    return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET, "%s", message);
+}
+
+static lutra_status check_budget(const lutra_cluster_options *options, lutra_error *error)
+{
+    if (options->budget_unit > LUTRA_BUDGET_KL || !(options->budget > 0 && options->budget < INFINITY))
+        return refuse(error, "a budget must be a number above 0");
+    if (options->budget_unit == LUTRA_BUDGET_BITS && (options->budget < 1 || options->budget > 8))
+        return refuse(error, "a budget of bits: the mean index has 1 to 8");
+    if (options->scope == LUTRA_SCOPE_MODEL)
+        return refuse(error, "a budget gives each matrix its own number of clusters: not for scope model");
+    if (!options->calibration_pixels)
+        return refuse(error, "a budget needs calibration pictures to measure sensitivities on");
+    if (options->budget_unit == LUTRA_BUDGET_KL && !options->n_validation_pictures)
+        return refuse(error, "a budget of KL needs validation pictures to measure it on");
+    return LUTRA_OK;
+}
+
 static lutra_status check_options(const lutra_cluster_options *options, lutra_error *error)
 {
-    const size_t k = options->n_clusters;
+    const size_t k = options->budget_unit ? 2 : options->n_clusters;
     const bool is_i8 = lutra_codebook_is_i8(options, k);
     if (k < 2 || k > 256)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
@@ -180,11 +169,10 @@ static lutra_status check_options(const lutra_cluster_options *options, lutra_er
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
                           "%zu clusters: a codebook of 8-bit integers has at most 255", k);
     if (is_i8 && options->scope == LUTRA_SCOPE_MODEL)
-        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
-                          "one codebook for the whole model (scope model) must be F32");
+        return refuse(error, "one codebook for the whole model (scope model) must be F32");
     if (options->calibration_pixels && options->n_calibration_pictures == 0)
-        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET, "no calibration pictures");
-    return LUTRA_OK;
+        return refuse(error, "no calibration pictures");
+    return options->budget_unit ? check_budget(options, error) : LUTRA_OK;
 }
 
 /* The counts, the report, and what holds one matrix at a time. */
@@ -205,11 +193,22 @@ static lutra_status allocate_buffers(cluster_job *c, lutra_error *error)
         return status;
     c->report->n_tensors = n;
     for (size_t i = 0; i < n; i++)
-        c->n_clusters[i] = c->options->n_clusters;
+        c->n_clusters[i] = c->options->budget_unit ? 2 : c->options->n_clusters;
     return LUTRA_OK;
 }
 
-static lutra_status open_all(cluster_job *c, const char *input, const char *output, lutra_error *error)
+static lutra_status open_output(cluster_job *c, lutra_error *error)
+{
+    lutra_cluster_output_close(&c->output);
+    c->output = (lutra_cluster_output){.model = c->model,
+                                       .options = c->options,
+                                       .n_clusters = c->n_clusters,
+                                       .job = &c->job,
+                                       .pool = c->pool};
+    return lutra_cluster_output_open(&c->output, c->path, error);
+}
+
+static lutra_status open_all(cluster_job *c, const char *input, lutra_error *error)
 {
     const size_t n_threads = c->options->n_threads ? c->options->n_threads : lutra_default_threads();
     lutra_status status = lutra_model_open(input, &c->options->model, &c->model, error);
@@ -219,32 +218,151 @@ static lutra_status open_all(cluster_job *c, const char *input, const char *outp
     if (info->n_clustered > 0)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, info->path, LUTRA_NO_OFFSET,
                           "its weights are clustered already; cluster the original, or an export of it");
+    if (c->options->budget_unit && info->n_classes == 0)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, info->path, LUTRA_NO_OFFSET,
+                          "has no head: sensitivities, which a budget needs, are measured on its classes");
     c->job.total = info->file_bytes; /* for its hash, and then for its tensors */
     for (size_t i = 0; i < lutra_safetensors_count(lutra_model_file(c->model)); i++)
         c->job.total += lutra_safetensors_at(lutra_model_file(c->model), i)->bytes;
     if ((status = lutra_thread_pool_create(n_threads, &c->pool, error)) ||
-        (status = allocate_buffers(c, error)))
+        (status = allocate_buffers(c, error)) || (status = open_output(c, error)))
         return status;
-    if (c->options->calibration_pixels &&
-        (status = lutra_calibration_create(c->model, c->options, &c->job, c->pool, &c->calibration, error)))
-        return status;
-    c->output = (lutra_cluster_output){.model = c->model,
-                                       .options = c->options,
-                                       .n_clusters = c->n_clusters,
-                                       .job = &c->job,
-                                       .pool = c->pool};
-    return lutra_cluster_output_open(&c->output, output, error);
+    return lutra_describe_source(&c->job, c->model, &c->source, c->report->source_sha256, error);
 }
 
 static lutra_status begin(cluster_job *c, lutra_error *error)
 {
     char *config = NULL;
-    lutra_status status = lutra_cluster_config(&c->job, c->model, c->options, c->n_clusters, &config, error);
+    lutra_status status =
+        lutra_cluster_config(c->model, c->options, c->n_clusters, c->source, &config, error);
     if (status == LUTRA_OK)
         status = lutra_cluster_output_begin(&c->output, config, error);
     free(config);
     return status;
 }
+
+/* Clusters the model as c->n_clusters says, into the output that has begun; may be done again. */
+static lutra_status cluster(cluster_job *c, lutra_error *error)
+{
+    lutra_cluster_report *report = c->report;
+    lutra_status status = LUTRA_OK;
+    report->n_clustered = 0;
+    report->squared_error = report->squared_weight = report->optimality_gap = 0;
+    report->n_rounds++;
+    lutra_calibration_free(c->calibration);
+    c->calibration = NULL;
+    if (c->options->calibration_pixels)
+        status = lutra_calibration_create(c->model, c->options, &c->job, c->pool, &c->calibration, error);
+    if (status == LUTRA_OK)
+        status = cluster_all(c, error);
+    if (status == LUTRA_OK && c->options->budget_unit)
+        c->kl = lutra_calibration_kl(c->calibration);
+    return status;
+}
+
+/* ---- budgets --------------------------------------------------------------------------------------- */
+
+/* Progress counts each round anew. */
+static void start_round(cluster_job *c)
+{
+    const lutra_safetensors *file = lutra_model_file(c->model);
+    c->job.done = c->job.total = 0;
+    for (size_t i = 0; i < lutra_safetensors_count(file); i++)
+        c->job.total += lutra_safetensors_at(file, i)->bytes;
+}
+
+/* What is no matrix's takes as much as in the file that was begun with the fewest bits, and a little more
+ * where numbers of more digits make the header longer. */
+static lutra_status spend_bytes(cluster_job *c, lutra_error *error)
+{
+    const double budget = c->options->budget;
+    const lutra_curve *curve = &c->spending.curve;
+    lutra_status status = begin(c, error);
+    if (status)
+        return status;
+    const uint64_t least = lutra_writer_bytes(c->output.writer);
+    double left = budget - (double)(least - curve->points[0].bytes);
+    if ((double)least > budget)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
+                          "a budget of %.0f bytes cannot be met: the smallest file, with 1 bit an index "
+                          "everywhere, has %llu bytes",
+                          budget, (unsigned long long)least);
+    do {
+        lutra_curve_choose(curve, LUTRA_BUDGET_BYTES, left, c->n_clusters, &c->report->chosen);
+        if ((status = open_output(c, error)) || (status = begin(c, error)))
+            return status;
+        left = fmax(left - LUTRA_ALIGNMENT, (double)curve->points[0].bytes);
+    } while ((double)lutra_writer_bytes(c->output.writer) > budget);
+    return cluster(c, error);
+}
+
+static lutra_status spend_bits(cluster_job *c, lutra_error *error)
+{
+    lutra_curve_choose(&c->spending.curve, LUTRA_BUDGET_BITS, c->options->budget, c->n_clusters,
+                       &c->report->chosen);
+    const lutra_status status = begin(c, error);
+    return status ? status : cluster(c, error);
+}
+
+static lutra_status spend_loss(cluster_job *c, lutra_error *error)
+{
+    lutra_spending *spending = &c->spending;
+    do {
+        lutra_status status;
+        start_round(c);
+        lutra_curve_at(&spending->curve, spending->point, c->n_clusters);
+        c->report->chosen = spending->curve.points[spending->point];
+        if ((status = open_output(c, error)) || (status = begin(c, error)) || (status = cluster(c, error)))
+            return status;
+    } while (lutra_spending_next(spending, c->kl));
+    if (c->kl <= c->options->budget)
+        return LUTRA_OK;
+    return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
+                      "a KL of %g cannot be met: with %.2f bits an index, the most there is, it is %.3g",
+                      c->options->budget, c->report->chosen.bits, c->kl);
+}
+
+static lutra_status spend(cluster_job *c, lutra_error *error)
+{
+    lutra_status status = lutra_spending_create(&c->spending, c->model, c->options, c->report->source_sha256,
+                                                &c->job, c->pool, c->report->tensors, error);
+    if (status)
+        return status;
+    start_round(c);
+    switch (c->options->budget_unit) {
+    case LUTRA_BUDGET_BYTES:
+        return spend_bytes(c, error);
+    case LUTRA_BUDGET_BITS:
+        return spend_bits(c, error);
+    default:
+        return spend_loss(c, error);
+    }
+}
+
+/* The curve goes to the report, with the bytes that are no matrix's, and scaled to the loss that was
+ * measured. */
+static void report_budget(cluster_job *c)
+{
+    lutra_cluster_report *report = c->report;
+    lutra_curve *curve = &c->spending.curve;
+    const lutra_cluster_options *options = c->options;
+    const uint64_t others = report->bytes_out - report->chosen.bytes;
+    const double ratio = report->chosen.kl > 0 ? c->kl / report->chosen.kl : 1;
+    report->curve = curve->points;
+    report->n_points = curve->n_upgrades + 1;
+    curve->points = NULL;
+    for (size_t i = 0; i < report->n_points; i++) {
+        report->curve[i].bytes += others;
+        report->curve[i].kl *= ratio;
+    }
+    report->chosen.bytes = report->bytes_out;
+    report->chosen.kl = c->kl;
+    report->loss_is_of_validation = options->n_validation_pictures > 0;
+    report->n_loss_pictures =
+        report->loss_is_of_validation ? options->n_validation_pictures : options->n_calibration_pictures;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------- */
 
 static void finish_report(cluster_job *c, double start)
 {
@@ -255,33 +373,45 @@ static void finish_report(cluster_job *c, double start)
         report->n_clustered ? 8.0 * (double)c->output.clustered_bytes / (double)report->n_clustered : 0;
     if (c->options->scope == LUTRA_SCOPE_MODEL)
         report->optimality_gap = c->codebook.optimality_gap;
+    if (c->options->budget_unit)
+        report_budget(c);
     report->n_threads = lutra_thread_pool_size(c->pool);
     snprintf(report->arch, sizeof report->arch, "%s", info->arch);
-    report->seconds = seconds_now() - start;
+    report->seconds = lutra_seconds() - start;
+}
+
+static lutra_status run(cluster_job *c, const char *input, lutra_error *error)
+{
+    lutra_status status = check_options(c->options, error);
+    if (status || (status = open_all(c, input, error)))
+        return status;
+    if (c->options->budget_unit)
+        status = spend(c, error);
+    else if ((status = begin(c, error)) == LUTRA_OK)
+        status = cluster(c, error);
+    return status ? status : lutra_writer_commit(c->output.writer, &c->report->bytes_out, error);
 }
 
 lutra_status lutra_cluster_file(const char *input, const char *output, const lutra_cluster_options *options,
                                 lutra_cluster_report *report, lutra_error *error)
 {
-    const double start = seconds_now();
+    const double start = lutra_seconds();
     lutra_cluster_report made = {0};
     cluster_job c = {.job = {.progress = options->progress, .user = options->progress_user},
                      .options = options,
+                     .path = output,
                      .report = &made};
-    lutra_status status = check_options(options, error);
-    if (status || (status = open_all(&c, input, output, error)) || (status = begin(&c, error)) ||
-        (status = cluster_all(&c, error)) ||
-        (status = lutra_writer_commit(c.output.writer, &made.bytes_out, error)))
-        goto cleanup;
-    finish_report(&c, start);
-    if (report) {
+    const lutra_status status = run(&c, input, error);
+    if (status == LUTRA_OK)
+        finish_report(&c, start);
+    if (status == LUTRA_OK && report)
         *report = made;
-        made.tensors = NULL;
-    }
-cleanup:
-    lutra_cluster_report_free(&made);
+    else
+        lutra_cluster_report_free(&made);
+    lutra_spending_free(&c.spending);
     lutra_calibration_free(c.calibration);
     lutra_cluster_output_close(&c.output);
+    json_decref(c.source);
     lutra_thread_pool_free(c.pool);
     free(c.n_clusters);
     free(c.indices);
@@ -294,7 +424,9 @@ void lutra_cluster_report_free(lutra_cluster_report *report)
 {
     if (report) {
         free(report->tensors);
+        free(report->curve);
         report->tensors = NULL;
-        report->n_tensors = 0;
+        report->curve = NULL;
+        report->n_tensors = report->n_points = 0;
     }
 }

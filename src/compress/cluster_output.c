@@ -67,6 +67,17 @@ static lutra_status declare_all(lutra_cluster_output *o, lutra_error *error)
     return status;
 }
 
+uint64_t lutra_clustered_bytes(const lutra_cluster_options *options, const lutra_matrix *matrix,
+                               size_t n_clusters)
+{
+    lutra_index_layout layout;
+    if (!lutra_index_layout_of(matrix->n, matrix->k, lutra_index_bits(n_clusters), &layout))
+        return 0;
+    const size_t entry = lutra_codebook_is_i8(options, n_clusters) ? 1 : sizeof(float);
+    return layout.bytes + entry * n_clusters +
+           sizeof(float) * (options->scope == LUTRA_SCOPE_ROW ? matrix->n : 1);
+}
+
 lutra_status lutra_cluster_output_open(lutra_cluster_output *o, const char *path, lutra_error *error)
 {
     const size_t n_matrices = lutra_model_n_matrices(o->model),

@@ -39,6 +39,10 @@ typedef struct lutra_cluster_output {
     uint64_t clustered_bytes;
 } lutra_cluster_output;
 
+/* What indices, codebook and scales of a matrix take; 0 where that is beyond any file. */
+uint64_t lutra_clustered_bytes(const lutra_cluster_options *options, const lutra_matrix *matrix,
+                               size_t n_clusters);
+
 /* To be closed either way. */
 lutra_status lutra_cluster_output_open(lutra_cluster_output *output, const char *path, lutra_error *error);
 void lutra_cluster_output_close(lutra_cluster_output *output);

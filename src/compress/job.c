@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compress/job.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,17 @@ lutra_status lutra_job_copy(lutra_job *job, lutra_writer *writer, size_t slot, c
             status = lutra_job_advance(job, tensor->name, bytes, error);
     }
     return status;
+}
+
+lutra_status lutra_job_name_tensor(const lutra_model *model, const char *name, lutra_status status,
+                                   lutra_error *error)
+{
+    char message[sizeof error->message];
+    if (!error || status == LUTRA_ERROR_MEMORY)
+        return status;
+    snprintf(message, sizeof message, "%s", error->message);
+    return lutra_fail(error, status, lutra_safetensors_path(lutra_model_file(model)), LUTRA_NO_OFFSET,
+                      "tensor %s: %s", name, message);
 }
 
 static bool add_name(json_t *names, const char *name, const char *suffix)

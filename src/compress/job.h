@@ -22,6 +22,10 @@ lutra_status lutra_job_advance(lutra_job *job, const char *what, uint64_t bytes,
 lutra_status lutra_job_copy(lutra_job *job, lutra_writer *writer, size_t slot, const lutra_tensor *tensor,
                             lutra_error *error);
 
+/* The message of a failure that knows nothing of files, with the file and the tensor; `status` again. */
+lutra_status lutra_job_name_tensor(const lutra_model *model, const char *name, lutra_status status,
+                                   lutra_error *error);
+
 /* The names of the tensors in the file that belong to the model's matrices, dense or clustered, as keys.
  * NULL: out of memory. */
 json_t *lutra_matrix_tensor_names(const lutra_model *model);

@@ -221,6 +221,11 @@ lutra_status lutra_writer_begin(lutra_writer *writer, const char *const *keys, c
     return LUTRA_OK;
 }
 
+uint64_t lutra_writer_bytes(const lutra_writer *writer)
+{
+    return writer->file_bytes;
+}
+
 lutra_status lutra_writer_write(lutra_writer *writer, size_t slot_index, size_t offset, const void *data,
                                 size_t bytes, lutra_error *error)
 {

@@ -31,6 +31,8 @@ lutra_status lutra_writer_declare(lutra_writer *writer, const char *name, lutra_
 /* `keys` and `values` [n_metadata]. */
 lutra_status lutra_writer_begin(lutra_writer *writer, const char *const *keys, const char *const *values,
                                 size_t n_metadata, lutra_error *error);
+/* Of the whole file; from lutra_writer_begin on. */
+uint64_t lutra_writer_bytes(const lutra_writer *writer);
 /* Bytes `offset`..`offset + bytes` of the tensor in `slot`. Two threads may write at once. */
 lutra_status lutra_writer_write(lutra_writer *writer, size_t slot, size_t offset, const void *data,
                                 size_t bytes, lutra_error *error);

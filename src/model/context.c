@@ -313,6 +313,20 @@ void lutra_context_step(lutra_context *context, size_t index, const uint8_t *pix
     run_step(&run, &step);
 }
 
+float *lutra_context_arena(lutra_context *context, size_t *n)
+{
+    *n = context->model->plan.arena_floats * context->max_batch;
+    return context->arena;
+}
+
+lutra_rows lutra_context_logits(const lutra_context *context, size_t batch)
+{
+    const lutra_operand *logits = &context->model->plan.logits;
+    const struct run run = {.context = (lutra_context *)context};
+    return (lutra_rows){
+        .data = at(&run, logits), .n_pictures = batch, .rows = 1, .stride = logits->stride, .ld = logits->ld};
+}
+
 /* The most rows of any product, for the largest batch. */
 static bool most_rows(const lutra_context *context, size_t *rows)
 {

@@ -41,4 +41,11 @@ const float *lutra_context_operand(const lutra_context *context, const struct lu
 void lutra_context_step(lutra_context *context, size_t index, const uint8_t *pixels, size_t batch,
                         const lutra_matrix *weight, const float *bias);
 
+/* The activations between two steps, [*n] floats, to be kept and brought back by whoever runs several times
+ * from there on. */
+float *lutra_context_arena(lutra_context *context, size_t *n);
+
+/* The logits that the last step left, one row a picture; the model has classes. */
+lutra_rows lutra_context_logits(const lutra_context *context, size_t batch);
+
 #endif

@@ -81,12 +81,14 @@ static void test_sha256(void **state)
 
 typedef struct watch {
     uint64_t last, total, calls, stop_at; /* stop_at: the call that cancels; 0: none */
+    bool in_parts;                        /* each of which counts anew */
 } watch;
 
 static bool look(void *user, const char *what, uint64_t done, uint64_t total)
 {
     watch *w = user;
-    assert_true(*what && done >= w->last && done <= total && (w->calls == 0 || total == w->total));
+    assert_true(*what && done <= total);
+    assert_true(w->in_parts || (done >= w->last && (w->calls == 0 || total == w->total)));
     w->last = done;
     w->total = total;
     return ++w->calls != w->stop_at;
@@ -186,6 +188,54 @@ static void test_cancelled_at_any_point_nothing_is_left(void **state)
     }
     free(out);
     free(temporary);
+    fixture_remove(folder);
+}
+
+#define N_PICTURES 20
+
+/* Pictures of the golden model's size, each of another pattern; free with free(). */
+static uint8_t *make_pictures(const char *folder)
+{
+    lutra_model *model;
+    lutra_error error;
+    assert_int_equal(lutra_model_open(folder, NULL, &model, &error), LUTRA_OK);
+    const size_t bytes = lutra_model_get_info(model)->input_bytes;
+    lutra_model_close(model);
+    uint8_t *pixels = malloc(N_PICTURES * bytes);
+    for (size_t i = 0; i < N_PICTURES * bytes; i++)
+        pixels[i] = (uint8_t)(i * (3 + i / bytes) % 251);
+    return pixels;
+}
+
+/* While sensitivities are measured and while the model is clustered, once or more often. */
+static void test_a_budget_cancelled_leaves_nothing(void **state)
+{
+    (void)state;
+    char *folder = golden_folder(), *out = fixture_path(folder, "out.safetensors");
+    char *temporary = fixture_path(folder, ".out.safetensors.lutra-tmp");
+    uint8_t *pixels = make_pictures(folder);
+    const lutra_cluster_options options = {.budget_unit = LUTRA_BUDGET_KL,
+                                           .budget = 0.01,
+                                           .calibration_pixels = pixels,
+                                           .n_calibration_pictures = N_PICTURES - 4,
+                                           .n_validation_pictures = 4};
+    lutra_cluster_report report;
+    lutra_error error;
+    watch whole = {.in_parts = true};
+    assert_int_equal(cluster(folder, out, options, &whole, &report, &error), LUTRA_OK);
+    assert_true(report.chosen.kl > 0 && report.chosen.kl <= 0.01);
+    lutra_cluster_report_free(&report);
+    unlink(out);
+    for (uint64_t call = 1; call <= whole.calls; call += 1 + whole.calls / 40) {
+        watch w = {.stop_at = call, .in_parts = true};
+        assert_int_equal(cluster(folder, out, options, &w, NULL, &error), LUTRA_ERROR_CANCELLED);
+        assert_int_equal(w.calls, call);
+        assert_absent(out);
+        assert_absent(temporary);
+    }
+    free(out);
+    free(temporary);
+    free(pixels);
     fixture_remove(folder);
 }
 
@@ -313,6 +363,23 @@ static void test_bad_options(void **state)
         assert_int_equal(cluster("nowhere", "nothing", options, NULL, NULL, &error), LUTRA_ERROR_ARGUMENT);
         assert_non_null(strstr(error.message, cases[i].message));
     }
+    const uint8_t pixel = 0;
+    const lutra_cluster_options budget = {.budget_unit = LUTRA_BUDGET_BITS,
+                                          .budget = 4,
+                                          .calibration_pixels = &pixel,
+                                          .n_calibration_pictures = 1};
+    lutra_cluster_options wrong[5] = {budget, budget, budget, budget, budget};
+    static const char *const says[] = {"calibration pictures", "scope model", "1 to 8", "validation pictures",
+                                       "above 0"};
+    wrong[0].calibration_pixels = NULL;
+    wrong[1].scope = LUTRA_SCOPE_MODEL;
+    wrong[2].budget = 8.5;
+    wrong[3].budget_unit = LUTRA_BUDGET_KL;
+    wrong[4].budget = -1;
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(cluster("nowhere", "nothing", wrong[i], NULL, NULL, &error), LUTRA_ERROR_ARGUMENT);
+        assert_non_null(strstr(error.message, says[i]));
+    }
     assert_int_equal(lutra_random_file("resnet50", 0, "nothing", NULL, NULL, &error),
                      LUTRA_ERROR_UNSUPPORTED);
     assert_non_null(strstr(error.message, "resnet50"));
@@ -368,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_sha256),
         cmocka_unit_test(test_report_agrees_with_the_file),
         cmocka_unit_test(test_cancelled_at_any_point_nothing_is_left),
+        cmocka_unit_test(test_a_budget_cancelled_leaves_nothing),
         cmocka_unit_test(test_export_brings_the_dense_model_back),
         cmocka_unit_test(test_clustered_and_exported_files_stand_alone),
         cmocka_unit_test(test_the_output_may_be_the_input),
