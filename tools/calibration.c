@@ -19,6 +19,44 @@ static void thin_out(tool_files *files, size_t n)
     files->n = kept;
 }
 
+/* How many pictures to read in all. */
+static size_t wanted(const tool_arguments *arguments, size_t n_files)
+{
+    const size_t n = arguments->n_calibrate;
+    /* Fewer left over than are worth calibrating on are not worth judging on. */
+    const bool more = arguments->budget_unit && n_files >= n + TOOL_MIN_CALIBRATION;
+    const size_t all = more ? n + TOOL_MAX_VALIDATION : n;
+    return all < TOOL_MAX_PICTURES ? all : TOOL_MAX_PICTURES;
+}
+
+static size_t count_validation(const tool_arguments *arguments, size_t n)
+{
+    const size_t left_over = n > arguments->n_calibrate ? n - arguments->n_calibrate : 0;
+    if (arguments->budget_unit == LUTRA_BUDGET_KL && left_over < n / 4)
+        return n / 4;
+    return left_over;
+}
+
+/* Brings the pictures to judge on, taken evenly, behind the others; false when out of memory. */
+static bool part_pictures(tool_calibration *c)
+{
+    const size_t n = c->decoder.n, bytes = c->decoder.picture_bytes;
+    uint8_t *pixels = c->decoder.pixels, *kept = malloc(c->n_validation * bytes + 1);
+    size_t n_kept = 0;
+    if (!kept)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t *picture = pixels + i * bytes;
+        if (i * c->n_validation / n != (i + 1) * c->n_validation / n)
+            memcpy(kept + n_kept++ * bytes, picture, bytes);
+        else if (n_kept)
+            memcpy(pixels + (i - n_kept) * bytes, picture, bytes);
+    }
+    memcpy(pixels + (n - n_kept) * bytes, kept, n_kept * bytes);
+    free(kept);
+    return true;
+}
+
 static int decode(tool_calibration *c, const tool_arguments *arguments, const tool_files *files,
                   const lutra_model_info *info)
 {
@@ -33,12 +71,15 @@ static int decode(tool_calibration *c, const tool_arguments *arguments, const to
     tool_progress_hide(&progress);
     if (tool_interrupted())
         return TOOL_INTERRUPTED;
-    if (c->decoder.n < TOOL_MIN_CALIBRATION) {
-        tool_error("--calibrate %s: %zu pictures could be read; calibration needs at least %d",
-                   arguments->calibrate, c->decoder.n, TOOL_MIN_CALIBRATION);
+    c->n_validation = count_validation(arguments, c->decoder.n);
+    c->n = c->decoder.n - c->n_validation;
+    if (c->n < TOOL_MIN_CALIBRATION) {
+        tool_error("--calibrate %s: %zu pictures could be read; calibration needs at least %d%s",
+                   arguments->calibrate, c->decoder.n, TOOL_MIN_CALIBRATION,
+                   c->n_validation ? ", and a loss a quarter of all to be judged on" : "");
         return TOOL_FAILED;
     }
-    return TOOL_DONE;
+    return part_pictures(c) ? TOOL_DONE : tool_out_of_memory();
 }
 
 int tool_calibration_read(tool_calibration *c, const tool_arguments *arguments, const char *path)
@@ -56,7 +97,7 @@ int tool_calibration_read(tool_calibration *c, const tool_arguments *arguments, 
     else if (lutra_model_open(path, &arguments->model, &model, &error))
         result = tool_fail(&error);
     if (result == TOOL_DONE) {
-        thin_out(&files, arguments->n_calibrate);
+        thin_out(&files, wanted(arguments, files.n));
         result = decode(c, arguments, &files, lutra_model_get_info(model));
     }
     lutra_model_close(model);

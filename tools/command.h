@@ -41,8 +41,11 @@ typedef struct tool_arguments {
     lutra_mode mode, against_mode;
     bool json, csv, quiet;
 
-    const char *output, *images, *truth, *against, *calibrate, *power_meter;
-    size_t n_clusters, top, batch, n_calibrate;
+    const char *output, *images, *truth, *against, *calibrate, *report, *power_meter;
+    size_t n_clusters; /* 0: not given */
+    lutra_budget_unit budget_unit;
+    double budget; /* bytes, bits or nats */
+    size_t top, batch, n_calibrate;
     lutra_scope scope;
     lutra_codebook_type codebook;
     lutra_dtype dtype;

@@ -120,6 +120,46 @@ static bool parse_duration(const tool_option_text *option, const char *text, dou
     return false;
 }
 
+/* "4MiB", "4.5bits", "kl=0.005". */
+static bool parse_budget(const tool_option_text *option, const char *text, lutra_budget_unit *unit,
+                         double *value)
+{
+    static const struct {
+        const char *name;
+        lutra_budget_unit unit;
+        double worth;
+    } units[] = {
+        {"B", LUTRA_BUDGET_BYTES, 1},         {"kB", LUTRA_BUDGET_BYTES, 1e3},
+        {"KiB", LUTRA_BUDGET_BYTES, 1 << 10}, {"MB", LUTRA_BUDGET_BYTES, 1e6},
+        {"MiB", LUTRA_BUDGET_BYTES, 1 << 20}, {"GB", LUTRA_BUDGET_BYTES, 1e9},
+        {"GiB", LUTRA_BUDGET_BYTES, 1 << 30}, {"bits", LUTRA_BUDGET_BITS, 1},
+        {"bit", LUTRA_BUDGET_BITS, 1},
+    };
+    const bool is_loss = strncmp(text, "kl=", 3) == 0;
+    const char *number = is_loss ? text + 3 : text;
+    char *end = NULL;
+    *unit = is_loss ? LUTRA_BUDGET_KL : LUTRA_BUDGET_NONE;
+    *value = strtod(number, &end);
+    for (size_t i = 0; !is_loss && i < sizeof units / sizeof *units; i++)
+        if (strcmp(end, units[i].name) == 0) {
+            *unit = units[i].unit;
+            *value *= units[i].worth;
+        }
+    /* strtod would also read " 1", "0x1" and "inf". */
+    const bool plain = number[0] >= '0' && number[0] <= '9' && !strpbrk(number, "xX");
+    if (!plain || (is_loss && *end) || *unit == LUTRA_BUDGET_NONE || !isfinite(*value) || *value <= 0) {
+        tool_error("--%s takes a size such as 4MiB, mean bits of an index such as 4.5bits or a loss such as "
+                   "kl=0.005, not '%s'",
+                   option->name, text);
+        return false;
+    }
+    if (*unit == LUTRA_BUDGET_BITS && (*value < 1 || *value > 8)) {
+        tool_error("--%s %s cannot be met: an index has 1 to 8 bits", option->name, text);
+        return false;
+    }
+    return true;
+}
+
 /* Cuts `text` at its commas and has each part parsed; a range as parse_size takes it, or a choice if `most`
  * is 0. */
 static bool parse_list(const tool_option_text *option, const char *text, size_t least, size_t most,
@@ -216,6 +256,11 @@ static bool set_value(tool_arguments *arguments, tool_option id, const char *val
     case TOOL_CALIBRATE:
         arguments->calibrate = value;
         return true;
+    case TOOL_REPORT:
+        arguments->report = value;
+        return true;
+    case TOOL_BUDGET:
+        return parse_budget(option, value, &arguments->budget_unit, &arguments->budget);
     case TOOL_CALIBRATE_COUNT:
         return parse_size(option, value, 16, 1024, &arguments->n_calibrate);
     case TOOL_LABELS:
@@ -306,8 +351,8 @@ int tool_parse(const tool_command *command, int argc, const char **argv, tool_pa
 {
     *result = NULL;
     *help = false;
-    *arguments = (tool_arguments){
-        .n_clusters = 64, .n_calibrate = 128, .top = 5, .dtype = LUTRA_F32, .against_mode = LUTRA_MODE_F32};
+    *arguments =
+        (tool_arguments){.n_calibrate = 128, .top = 5, .dtype = LUTRA_F32, .against_mode = LUTRA_MODE_F32};
     tool_parser *parser = calloc(1, sizeof *parser);
     if (!parser) {
         tool_error("out of memory");

@@ -188,13 +188,19 @@ static void draw(tool_progress *progress, const char *what, double part, const c
 bool tool_progress_update(void *user, const char *what, uint64_t done, uint64_t total)
 {
     tool_progress *progress = user;
-    const double now = tool_seconds(), elapsed = now - progress->started;
+    const double now = tool_seconds();
     const double part = total ? (double)done / (double)total : 0;
     char left[64] = "";
     if (tool_interrupted())
         return false;
     if (progress->quiet)
         return true;
+    if (done < progress->done) { /* work of several parts begins anew with each */
+        progress->started = now;
+        progress->tenths = 0;
+    }
+    progress->done = done;
+    const double elapsed = now - progress->started;
     if (part > 0 && elapsed > 1)
         left_text(elapsed * (1 - part) / part, left, sizeof left);
     if (progress->terminal) {

@@ -41,6 +41,7 @@ typedef struct tool_progress {
     const char *action; /* "clustering" */
     bool quiet, terminal, drawn;
     double started, printed;
+    uint64_t done;
     unsigned tenths; /* of the work, as last printed where it is not a terminal */
 } tool_progress;
 
