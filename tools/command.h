@@ -50,7 +50,7 @@ typedef struct tool_arguments {
     lutra_codebook_type codebook;
     lutra_dtype dtype;
     uint64_t seed;
-    bool exact, errors, draw, stream, plan, verify;
+    bool exact, errors, draw, stream, plan, steps, verify;
 
     /* of bench; an empty list: the default */
     tool_list clusters_list, modes, threads_list, batches; /* modes are lutra_mode */

@@ -29,16 +29,6 @@ typedef struct evaluation {
     double seconds;
 } evaluation;
 
-static bool same_preprocessing(const lutra_preprocessing *a, const lutra_preprocessing *b)
-{
-    /* Mean and deviation are applied to the pixels later, by the model; a border is filled with the mean. */
-    const bool same_fill = a->crop_mode != LUTRA_CROP_BORDER || memcmp(a->mean, b->mean, sizeof a->mean) == 0;
-    return a->height == b->height && a->width == b->width && a->crop_pct == b->crop_pct &&
-           a->resize_height == b->resize_height && a->resize_width == b->resize_width &&
-           a->crop_mode == b->crop_mode && a->resample == b->resample && a->ignore_exif == b->ignore_exif &&
-           same_fill;
-}
-
 static int open_runner(runner *r, const tool_arguments *arguments, const char *path,
                        const lutra_model_options *options, lutra_mode mode)
 {
@@ -84,7 +74,7 @@ static int open_models(evaluation *e, const tool_arguments *arguments)
                    b->n_classes);
         return TOOL_FAILED;
     }
-    e->decode_twice = !same_preprocessing(&a->preprocessing, &b->preprocessing);
+    e->decode_twice = !tool_same_preprocessing(&a->preprocessing, &b->preprocessing);
     e->against.decoder.silent = true;
     if (e->decode_twice)
         tool_note(arguments, "the two models prepare pictures differently; each gets its own");

@@ -36,6 +36,7 @@ typedef struct tool_comparison {
     double kl;           /* sum of KL(other || model), nats */
 } tool_comparison;
 
+/* `truth` n_classes: unknown. */
 void tool_comparison_add(tool_comparison *comparison, const float *logits, const double *log_p,
                          const float *other_logits, const double *other_log_p, size_t n_classes,
                          size_t truth);

@@ -221,6 +221,7 @@ static void set_flag(tool_arguments *arguments, tool_option id, bool *help)
     arguments->draw |= id == TOOL_DRAW;
     arguments->stream |= id == TOOL_STREAM;
     arguments->plan |= id == TOOL_PLAN;
+    arguments->steps |= id == TOOL_STEPS;
     arguments->verify |= id == TOOL_VERIFY;
     arguments->dense |= id == TOOL_DENSE;
     arguments->cold |= id == TOOL_COLD;
@@ -241,6 +242,7 @@ static bool set_value(tool_arguments *arguments, tool_option id, const char *val
         arguments->output = value;
         return true;
     case TOOL_IMAGES:
+    case TOOL_PICTURES:
         arguments->images = value;
         return true;
     case TOOL_TRUTH:

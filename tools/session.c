@@ -109,3 +109,13 @@ const char *tool_session_label(const tool_session *session, size_t index)
         label = session->imagenet.name[index];
     return label;
 }
+
+bool tool_same_preprocessing(const lutra_preprocessing *a, const lutra_preprocessing *b)
+{
+    /* Mean and deviation are applied to the pixels later, by the model; a border is filled with the mean. */
+    const bool same_fill = a->crop_mode != LUTRA_CROP_BORDER || memcmp(a->mean, b->mean, sizeof a->mean) == 0;
+    return a->height == b->height && a->width == b->width && a->crop_pct == b->crop_pct &&
+           a->resize_height == b->resize_height && a->resize_width == b->resize_width &&
+           a->crop_mode == b->crop_mode && a->resample == b->resample && a->ignore_exif == b->ignore_exif &&
+           same_fill;
+}

@@ -24,6 +24,9 @@ void tool_session_name_classes(tool_session *session, const tool_arguments *argu
 /* The name of a class, or NULL. */
 const char *tool_session_label(const tool_session *session, size_t index);
 
+/* Whether both make the same pixels of a picture. */
+bool tool_same_preprocessing(const lutra_preprocessing *a, const lutra_preprocessing *b);
+
 /* Whether the first input is a model rather than a picture or a folder or list of pictures. */
 bool tool_first_is_model(const tool_arguments *arguments);
 
