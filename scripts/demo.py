@@ -151,8 +151,8 @@ def pictures_of(folder, n_classes, limit):
         known = len(classes) == n_classes
         found = [(path, classes.index(path.relative_to(folder).parts[0]) if known else None)
                  for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURES]
-    step = max(len(found) // limit, 1)  # spread over the classes
-    return found[::step][:limit]
+    count = min(len(found), limit)
+    return [found[number * len(found) // count] for number in range(count)]  # spread over the classes
 
 
 def answers(entry, pictures, work):
