@@ -8,16 +8,18 @@ GREEK = "ΓΔΘΛΞΠΣΦΨΩαβγδεζηθλμνξπρσφψω"
 CYRILLIC = "БДЖЗИКЛУЦЧШЩЪЫЬЭЮЯГПФдф"
 HIRAGANA = ("あいうえおかきくけこさしすせそたちつてとなにぬねの"
             "はひふへほまみむめもやゆよらりるれろわをん")
+KATAKANA = ("アイウエオカキクケコサシスセソタチツテトナニヌネノ"
+            "ハヒフヘホマミムメモヤユヨラリルレロワヲン")
 SCRIPTS = {"latin": LATIN, "digit": DIGITS, "greek": GREEK,
-           "cyrillic": CYRILLIC, "hiragana": HIRAGANA}
+           "cyrillic": CYRILLIC, "hiragana": HIRAGANA, "katakana": KATAKANA}
 CHARS = "".join(SCRIPTS.values())
 
 # A class is a shape: a glyph is scaled to fill its box, so what differs in size
 # or place alone cannot be told apart and is one class.  The rule: capital and
 # small letter of one construction (c C, o O, ...), letters of two scripts with
-# one outline (K К, p ρ, a α, y У, 3 З), and l with I.
+# one outline (K К, p ρ, a α, y У, 3 З, へ ヘ, り リ), and l with I.
 MERGED = ["cC", "oO0", "sS", "vVν", "wW", "xX", "zZ", "Il", "KК", "pρ", "aα", "yУ",
-          "3З", "ΓГ", "ΠП", "Θθ", "ΦФφф", "Ψψ", "Дд"]
+          "3З", "ΓГ", "ΠП", "Θθ", "ΦФφф", "Ψψ", "Дд", "へヘ", "りリ"]
 
 
 def classes() -> list[str]:

@@ -9,7 +9,7 @@ import torch
 
 import textures
 from glyphs import Store
-from render import Renderer
+from render import SIDE, Renderer
 
 
 class Sampler:
@@ -49,7 +49,7 @@ class Sampler:
 
     def batch(self, step: int, renderer: Renderer, level: float,
               easy: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Batch number `step`: pictures uint8 [B][3][64][64], labels [B]."""
+        """Batch number `step`: pictures uint8 [B][3][48][48], labels [B]."""
         rng = np.random.default_rng((self.seed, step))
         labels = rng.integers(len(self.groups), size=self.size)
         rows = self.pick(labels, rng)
@@ -79,7 +79,7 @@ def fixed_set(store: Store, split: str, conf: dict, count: int,
         # Shuffled inside the part: neighbours reach into each other's picture.
         order = rng.permutation(len(part))
         masks = torch.from_numpy(store.masks[sampler.pick(part[order], rng)])
-        drawn = torch.empty(len(part), 3, 64, 64, dtype=torch.uint8)
+        drawn = torch.empty(len(part), 3, SIDE, SIDE, dtype=torch.uint8)
         drawn[torch.from_numpy(order)] = renderer(masks, g, conf["level"])
         pictures.append(drawn)
     coarse = torch.cat(pictures).float().mul(31 / 255).round()

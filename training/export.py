@@ -31,7 +31,7 @@ def config(classes: list[str]) -> dict:
         "label_descriptions": {n: describe(g) for n, g in zip(names, classes)},
         "pretrained_cfg": {
             "tag": "lutra_characters",
-            "input_size": [3, 64, 64], "fixed_input_size": True,
+            "input_size": [3, MODEL_ARGS["img_size"], MODEL_ARGS["img_size"]], "fixed_input_size": True,
             "interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center",
             "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5],
             "num_classes": len(classes), "pool_size": None,

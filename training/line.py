@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draw the demonstration's line of text: one 64 x 64 crop a character.
+"""Draw the demonstration's line of text: one 48 x 48 crop a character.
 
 The face is one of the test split; the distortion is mild.  The crops are
 00.png, 01.png, ...; line.txt is the string, in class names, without spaces.
@@ -22,7 +22,7 @@ from render import Renderer
 HERE = Path(__file__).resolve().parent
 TEXT = "anotterkeeps16numbers"
 FAMILY, STYLE = "Cabin", "Regular"
-LEVEL = 0.5
+LEVEL = 0.3
 
 
 def rows_of(store: glyphs.Store, text: str) -> np.ndarray:
@@ -35,7 +35,7 @@ def rows_of(store: glyphs.Store, text: str) -> np.ndarray:
 
 
 def draw(store: glyphs.Store, conf: dict, seed: int) -> torch.Tensor:
-    """The crops: uint8 [characters][3][64][64]."""
+    """The crops: uint8 [characters][3][48][48]."""
     sampler = Sampler(store, "test", conf)
     renderer = Renderer(textures.bank(sampler.some(1024), conf["seed"] + 2000, 256))
     g = torch.Generator().manual_seed(seed)

@@ -24,13 +24,13 @@ def load(folder: Path) -> tuple[torch.nn.Module, dict]:
 
 
 def pictures(folder: Path, names: list[str]) -> torch.Tensor:
-    """PNG files as one uint8 tensor [count][3][64][64]."""
+    """PNG files as one uint8 tensor [count][3][48][48]."""
     parts = []
     for name in names:
         with Image.open(folder / name) as image:
             data = torch.frombuffer(bytearray(image.convert("RGB").tobytes()),
                                     dtype=torch.uint8)
-        parts.append(data.view(64, 64, 3).permute(2, 0, 1))
+        parts.append(data.view(image.height, image.width, 3).permute(2, 0, 1))
     return torch.stack(parts)
 
 
@@ -43,5 +43,5 @@ def labels(folder: Path) -> tuple[list[str], torch.Tensor]:
 
 @torch.no_grad()
 def logits(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """f32 logits [count][classes] of uint8 pictures [count][3][64][64]."""
+    """f32 logits [count][classes] of uint8 pictures [count][3][48][48]."""
     return torch.cat([model(timm_model.scale(part)) for part in images.split(256)])

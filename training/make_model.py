@@ -21,7 +21,7 @@ import fonts
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-PER_CLASS = 15
+PER_CLASS = 12
 
 
 def step(script: str, *words: object) -> None:

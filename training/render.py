@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of glyph masks to batches of 64 x 64 RGB pictures.
+"""Batches of glyph masks to batches of 48 x 48 RGB pictures.
 
 Everything is drawn from one torch.Generator, so a seed fixes the pictures.
-`level` scales every distortion: 1 is the task, less is easier.  `easy` is the
+`level` scales every distortion: train.json has the task's, less is easier.  `easy` is the
 share of pictures whose ink is light on dark paper: a network that starts on
 ink of either sign stays at chance for thousands of steps.
 """
@@ -13,7 +13,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-SIDE = 64
+SIDE = 48
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
 
@@ -25,7 +25,7 @@ class Renderer:
 
     def __call__(self, masks: torch.Tensor, g: torch.Generator,
                  level: float = 1.0, easy: float = 0.0) -> torch.Tensor:
-        """masks: uint8 [B][64][64] -> pictures: uint8 [B][3][64][64]."""
+        """masks: uint8 [B][64][64] -> pictures: uint8 [B][3][48][48]."""
         ink = masks.float().div(255).unsqueeze(1)
         ink = stroke(ink, g, level)
         neighbours = ink.roll(1, 0)
@@ -40,7 +40,7 @@ class Renderer:
         return tone(image, g, level)
 
     def texture(self, count: int, g: torch.Generator) -> torch.Tensor:
-        """Random crops of the bank, some turned: [count][1][64][64]."""
+        """Random crops of the bank, some turned: [count][1][48][48]."""
         which = torch.randint(len(self.bank), (count,), generator=g)
         theta = torch.zeros(count, 2, 3)
         turn = (torch.rand(count, generator=g) < 0.5).float() * 2 - 1
@@ -53,7 +53,7 @@ class Renderer:
 
     def colours(self, count: int, g: torch.Generator, level: float,
                 easy: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Paper and ink, each [count][3][64][64], apart in mean luminance."""
+        """Paper and ink, each [count][3][48][48], apart in mean luminance."""
         base = torch.rand(count, 3, 1, 1, generator=g)
         other = torch.randn(count, 3, 1, 1, generator=g)
         depth = uniform(count, g, 0, 0.30 * level) + 0.02
@@ -110,7 +110,7 @@ def stroke(ink: torch.Tensor, g: torch.Generator, level: float) -> torch.Tensor:
 
 
 def warp(count: int, g: torch.Generator, level: float) -> torch.Tensor:
-    """Sampling grid of a random perspective map: [count][64][64][2]."""
+    """Sampling grid of a random perspective map: [count][48][48][2]."""
     def pick(low: float, high: float) -> torch.Tensor:
         return low + (high - low) * torch.rand(count, generator=g)
 
@@ -155,8 +155,8 @@ def fewer_pixels(image: torch.Tensor, g: torch.Generator, level: float) -> torch
     """Each sixteenth of the batch goes through a smaller picture of its own size."""
     parts = []
     for part in image.chunk(16):
-        low = 64 - 46 * level
-        side = int(round(math.exp(math.log(low) + (math.log(80) - math.log(low))
+        low, high = SIDE * (1 - 0.72 * level), SIDE * 1.25
+        side = int(round(math.exp(math.log(low) + (math.log(high) - math.log(low))
                                   * torch.rand(1, generator=g).item())))
         if side < SIDE:
             part = F.interpolate(part, (side, side), mode="bilinear", antialias=True)
@@ -169,7 +169,7 @@ def smear(image: torch.Tensor, g: torch.Generator, level: float) -> torch.Tensor
     """Blur along and across a random direction: one 7 x 7 kernel a picture."""
     count = len(image)
     angle = uniform(count, g, 0, math.pi)
-    wide = 0.25 + uniform(count, g, 0, 1) ** 2 * 1.9 * level
+    wide = 0.25 + uniform(count, g, 0, 1) ** 2 * 1.4 * level
     narrow = 0.25 + (wide - 0.25) * uniform(count, g, 0, 1)
     axis = torch.arange(-3.0, 4.0)
     y, x = axis.view(1, 1, 7, 1), axis.view(1, 1, 1, 7)
@@ -177,13 +177,13 @@ def smear(image: torch.Tensor, g: torch.Generator, level: float) -> torch.Tensor
     v = -torch.sin(angle) * x + torch.cos(angle) * y
     kernel = torch.exp(-0.5 * ((u / wide) ** 2 + (v / narrow) ** 2))
     kernel = kernel / kernel.sum((2, 3), keepdim=True)
-    flat = F.pad(image, (3, 3, 3, 3), mode="replicate").view(1, count * 3, 70, 70)
+    flat = F.pad(image, (3, 3, 3, 3), mode="replicate").view(1, count * 3, SIDE + 6, SIDE + 6)
     blurred = F.conv2d(flat, kernel.repeat_interleave(3, 0), groups=count * 3)
     return blurred.view_as(image)
 
 
 def tone(image: torch.Tensor, g: torch.Generator, level: float) -> torch.Tensor:
-    """Contrast, brightness, noise; then 8 bits: uint8 [B][3][64][64]."""
+    """Contrast, brightness, noise; then 8 bits: uint8 [B][3][48][48]."""
     count = len(image)
     middle = image.mean((1, 2, 3), keepdim=True)
     gain = uniform(count, g, 1 - 0.5 * level, 1 + 0.25 * level)

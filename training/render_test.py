@@ -27,7 +27,7 @@ HEAD = "file\tclass_index\tcode\tname\n"
 
 def write(out: Path, pictures: torch.Tensor, labels: torch.Tensor,
           classes: list[str]) -> None:
-    """PNG files and labels.tsv.  pictures: uint8 [B][3][64][64]; labels: [B]."""
+    """PNG files and labels.tsv.  pictures: uint8 [B][3][48][48]; labels: [B]."""
     out.mkdir(parents=True, exist_ok=True)
     count: Counter[int] = Counter()
     names = []

@@ -39,8 +39,22 @@ def schedule(step: int, conf: dict) -> float:
 
 
 def level_of(step: int, conf: dict) -> float:
-    """Strength of the distortions: from easy to full over the first steps."""
-    return conf["level"] * min(1.0, step / conf["level_steps"])
+    """Strength of the distortions of one batch: drawn from a range, which grows.
+
+    The task's own level lies inside the range.
+    """
+    drawn = np.random.default_rng((conf["seed"], step, 1)).uniform(*conf["level_range"])
+    return float(drawn) * reached(step, conf)
+
+
+def reached(step: int, conf: dict) -> float:
+    """How much of the range's strength the distortions have: 0 to 1."""
+    return min(1.0, step / conf["level_steps"])
+
+
+def autocast(conf: dict) -> torch.autocast:
+    """Mixed precision where conf["precision"] is "bf16", nothing where it is "f32"."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=conf["precision"] == "bf16")
 
 
 def easy_of(step: int, conf: dict) -> float:
@@ -49,13 +63,13 @@ def easy_of(step: int, conf: dict) -> float:
 
 
 @torch.no_grad()
-def accuracy(model: torch.nn.Module, pictures: torch.Tensor,
-             labels: torch.Tensor) -> float:
+def accuracy(model: torch.nn.Module, pictures: torch.Tensor, labels: torch.Tensor,
+             conf: dict) -> float:
     """Top-1 in per cent, in the precision of training."""
     model.eval()
     right = 0
     for part, want in zip(pictures.split(256), labels.split(256)):
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(conf):
             right += int((model(timm_model.scale(part)).argmax(1) == want).sum())
     model.train()
     return 100 * right / len(labels)
@@ -89,7 +103,7 @@ def run(conf: dict, store_dir: Path, out: Path, resume: bool) -> None:
     bank = textures.bank(sampler.some(2048), conf["seed"])
     renderer = Renderer(bank)
     val_pictures, val_labels = fixed_set(store, "val", conf, conf["val_count"])
-    model = timm_model.make(len(store.classes))
+    model = timm_model.make(len(store.classes), weight_init="jax")
     model.train()
     opt = optimiser(model, conf)
     average = {k: v.clone() for k, v in model.state_dict().items()}
@@ -109,7 +123,7 @@ def run(conf: dict, store_dir: Path, out: Path, resume: bool) -> None:
         rate = schedule(step, conf)
         for group in opt.param_groups:
             group["lr"] = rate
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(conf):
             logits = model(timm_model.scale(pictures))
         loss = F.cross_entropy(logits.float(), labels,
                                label_smoothing=conf["smoothing"])
@@ -125,11 +139,11 @@ def run(conf: dict, store_dir: Path, out: Path, resume: bool) -> None:
         done = step + 1
         if done % conf["log_every"] == 0 or done == conf["steps"]:
             row = {"step": done, "lr": round(rate, 8), "loss": round(float(np.mean(losses)), 4),
-                   "level": round(level_of(step, conf), 3)}
+                   "reached": round(reached(step, conf), 3)}
             losses = []
             if done % conf["val_every"] == 0 or done == conf["steps"]:
                 tester.load_state_dict(average)
-                row["val_top1"] = round(accuracy(tester, val_pictures, val_labels), 2)
+                row["val_top1"] = round(accuracy(tester, val_pictures, val_labels, conf), 2)
                 save(out / "checkpoint.pt", {"step": done, "model": model.state_dict(),
                      "opt": opt.state_dict(), "average": average, "conf": conf,
                      "classes": store.classes})
