@@ -79,6 +79,18 @@ static double throttlings(const lutra_world *world)
 
 /* ---- phases ------------------------------------------------------------------------------------- */
 
+/* A meter that stays silent fails by itself (LUTRA_METER_PATIENCE). */
+static lutra_status await_meter(const protocol *p)
+{
+    lutra_status status = LUTRA_OK;
+    double joules;
+    while (status == LUTRA_OK && !lutra_meter_speaks(p->meter)) {
+        p->world->wait(p->world->user, STEP_SECONDS);
+        status = lutra_meter_read(p->meter, &joules, p->error);
+    }
+    return status;
+}
+
 static lutra_status idle(const protocol *p, double *watts)
 {
     const double begin = now(p);
@@ -165,7 +177,7 @@ lutra_status lutra_measure_energy_in(const lutra_world *world, lutra_meter *mete
     lutra_status status;
     *energy = (lutra_energy){.celsius_before = hottest(world)};
     const double throttled = throttlings(world);
-    if ((status = idle(&p, &before)) || (status = load->run(load->user, error)))
+    if ((status = await_meter(&p)) || (status = idle(&p, &before)) || (status = load->run(load->user, error)))
         return status;
     energy->mhz_before = clock_mhz(world);
     if ((status = work(&p, parts)))

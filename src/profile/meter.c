@@ -26,7 +26,7 @@ struct lutra_meter {
     void *state;
     double joules, first_joules; /* since it was opened; what its source began with */
     double last_time, last_watts;
-    bool has_power;
+    bool has_power, speaks;
     double distinct[MOST_DISTINCT];
     size_t n_distinct;
 };
@@ -69,6 +69,7 @@ static lutra_status open_source(const lutra_world *world, const struct source *s
         meter->first_joules = first.value;
         meter->has_power = first.is_power && first.is_new;
         meter->last_watts = first.value;
+        meter->speaks = first.is_new;
     }
     if (status)
         lutra_meter_close(meter);
@@ -160,9 +161,15 @@ lutra_status lutra_meter_read(lutra_meter *meter, double *joules, lutra_error *e
     } else if (meter->has_power) {
         meter->joules += (now - meter->last_time) * meter->last_watts;
     }
+    meter->speaks |= reading.is_new;
     meter->last_time = now;
     *joules = meter->joules;
     return LUTRA_OK;
+}
+
+bool lutra_meter_speaks(const lutra_meter *meter)
+{
+    return meter->speaks;
 }
 
 lutra_status lutra_meter_judge(const lutra_meter *meter, lutra_error *error)

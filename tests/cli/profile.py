@@ -217,7 +217,8 @@ class Device(CommandTest):
         for source in sources:
             self.assertIn(source["state"], ("found", "denied", "absent"))
             self.assertEqual(source["reason"] is None, source["state"] == "found")
-        self.assertAlmostEqual(sources[-1]["joules"] / sources[-1]["seconds"], 7, delta=0.7)  # the first line comes a little later
+        watts = sources[-1]["joules"] / sources[-1]["seconds"]
+        self.assertTrue(0 < watts < 7.01, watts)  # the first line comes a little later
         self.assertRegex(self.lutra("device", "check").stdout, r"(?m)^command +absent +no --power-meter was given$")
 
     def test_home(self):
