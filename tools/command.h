@@ -41,7 +41,7 @@ typedef struct tool_arguments {
     lutra_mode mode, against_mode;
     bool json, csv, quiet;
 
-    const char *output, *images, *truth, *against, *calibrate, *report, *power_meter;
+    const char *output, *images, *truth, *against, *calibrate, *report, *power_meter, *on, *html;
     size_t n_clusters; /* 0: not given */
     lutra_budget_unit budget_unit;
     double budget; /* bytes, bits or nats */
@@ -57,7 +57,8 @@ typedef struct tool_arguments {
     size_t repeat, contend;                                /* 0: not given */
     double duration;                                       /* seconds; 0: not given */
     bool dense, cold;
-    bool quick, no_energy; /* of profile */
+    bool quick;     /* of profile and study */
+    bool no_energy; /* of profile */
 } tool_arguments;
 
 typedef struct tool_command {

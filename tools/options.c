@@ -255,6 +255,12 @@ static bool set_value(tool_arguments *arguments, tool_option id, const char *val
     case TOOL_POWER_METER:
         arguments->power_meter = value;
         return true;
+    case TOOL_ON:
+        arguments->on = value;
+        return true;
+    case TOOL_HTML:
+        arguments->html = value;
+        return true;
     case TOOL_CALIBRATE:
         arguments->calibrate = value;
         return true;

@@ -2,7 +2,10 @@
 /* lutra profile: what each step of a run costs here. */
 #include <string.h>
 
+#include "devices.h"
+#include "json.h"
 #include "profile.h"
+#include "report.h"
 
 static int check(const tool_arguments *arguments)
 {
@@ -19,7 +22,25 @@ static int check(const tool_arguments *arguments)
         tool_error("--json and --csv both say what to print; give one");
         return TOOL_USAGE;
     }
+    if (arguments->html && !tool_report_is_built())
+        return TOOL_FAILED;
     return TOOL_DONE;
+}
+
+/* The device that --on names; "this" is the machine at hand as it was measured. */
+static int open_described(const tool_arguments *arguments, tool_device *device)
+{
+    lutra_error error;
+    if (strcmp(arguments->on, "this") == 0) {
+        const int result = tool_device_open(arguments, device);
+        if (!result && !device->is_measured) {
+            tool_error("--on this needs this machine's peaks: run 'lutra device measure' first");
+            return TOOL_FAILED;
+        }
+        return result;
+    }
+    *device = (tool_device){.is_measured = true}; /* its peaks are known */
+    return tool_device_read(arguments->on, &device->device, &error) ? tool_fail(&error) : TOOL_DONE;
 }
 
 static int run(const tool_arguments *arguments)
@@ -30,13 +51,15 @@ static int run(const tool_arguments *arguments)
     tool_device device;
     int result = check(arguments);
     if (!result)
-        result = tool_device_open(arguments, &device);
+        result = arguments->on ? open_described(arguments, &device) : tool_device_open(arguments, &device);
     if (result)
         return result;
     result = bench_models_open(&models, arguments, &progress);
     if (!result && arguments->against)
         result = bench_models_add(&models, arguments->against, arguments);
-    if (!result) {
+    if (!result && arguments->on) {
+        result = profile_predict(&models, arguments, &device, &results);
+    } else if (!result) {
         tool_progress_begin(&progress, arguments, "profiling");
         result = profile_time(&models, arguments, &progress, &results);
     }
@@ -46,8 +69,10 @@ static int run(const tool_arguments *arguments)
         if (!result)
             result = profile_measure_energy(&results.at[i], arguments, &progress);
     }
+    if (!result && arguments->html)
+        result = profile_write_page(&results, arguments->html);
     if (!result && arguments->json)
-        result = profile_print_json(&results);
+        result = tool_json_print(profile_json(&results), false);
     else if (!result && arguments->csv)
         profile_print_csv(&results);
     else if (!result)
@@ -58,10 +83,11 @@ static int run(const tool_arguments *arguments)
 }
 
 static const tool_option options[] = {
-    TOOL_ARCH,    TOOL_CLUSTERS_ONE, TOOL_DENSE,     TOOL_AGAINST_PROFILE, TOOL_MODE,
-    TOOL_THREADS, TOOL_CPUS,         TOOL_BATCH_ONE, TOOL_REPEAT,          TOOL_POWER_METER,
-    TOOL_QUICK,   TOOL_NO_ENERGY,    TOOL_SEED,      TOOL_IMAGE_SIZE,      TOOL_JSON,
-    TOOL_CSV,     TOOL_QUIET,        TOOL_HELP,      TOOL_NO_OPTION,
+    TOOL_ARCH,      TOOL_CLUSTERS_ONE, TOOL_DENSE,     TOOL_AGAINST_PROFILE, TOOL_MODE,
+    TOOL_THREADS,   TOOL_CPUS,         TOOL_BATCH_ONE, TOOL_REPEAT,          TOOL_POWER_METER,
+    TOOL_QUICK,     TOOL_NO_ENERGY,    TOOL_SEED,      TOOL_IMAGE_SIZE,      TOOL_JSON,
+    TOOL_CSV,       TOOL_ON,           TOOL_HTML,      TOOL_QUIET,           TOOL_HELP,
+    TOOL_NO_OPTION,
 };
 
 const tool_command tool_command_profile = {
@@ -88,10 +114,16 @@ const tool_command tool_command_profile = {
         "and idles again: energy per picture, less what the machine draws when idle. Where nothing does, the "
         "bare "
         "operations' energy is printed as a lower bound.\n\n"
-        "With --dense or --against two models take turns, one run each, and their times are compared.",
+        "With --dense or --against two models take turns, one run each, and their times are compared.\n\n"
+        "With --on nothing is run: the times are predicted for a described device (a name that is "
+        "none lists them; docs/devices.md says how far predictions can be trusted), and called predicted.",
     .examples = "lutra profile deit-tiny-64.safetensors --mode int8 --threads 1\n"
                 "# what did clustering change, step by step?\n"
                 "lutra profile --arch deit_base_patch16_224 --mode int8 --dense\n"
+                "# what would it take on a Raspberry Pi 5?\n"
+                "lutra profile deit-tiny-64.safetensors --mode int8 --on pi5\n"
+                "# a page with charts, for anybody with a browser\n"
+                "lutra profile deit-tiny-64.safetensors --dense --html report.html\n"
                 "# energy by a meter of your own that prints watts\n"
                 "lutra profile deit-tiny-64.safetensors --power-meter 'read-my-meter --watts'\n"
                 "# every step, for a spreadsheet\n"

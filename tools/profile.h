@@ -6,6 +6,8 @@
 #ifndef LUTRA_TOOLS_PROFILE_H
 #define LUTRA_TOOLS_PROFILE_H
 
+#include <jansson.h>
+
 #include "bench.h"
 #include "device.h"
 
@@ -51,6 +53,7 @@ typedef struct profile_result {
     uint64_t counted_bytes; /* by the hardware, of a run */
     bool is_counted;
     profile_energy energy;
+    bool is_predicted; /* with --on: nothing was run */
 } profile_result;
 
 typedef struct profile_results {
@@ -62,6 +65,10 @@ void profile_results_free(profile_results *results);
 /* Times the models, one run each in turn. Returns the exit status. */
 int profile_time(const bench_models *models, const tool_arguments *arguments, tool_progress *progress,
                  profile_results *results);
+
+/* The same without a run: predicted for `device`. */
+int profile_predict(const bench_models *models, const tool_arguments *arguments, const tool_device *device,
+                    profile_results *results);
 
 /* Fills in what follows from the plan, the device and the medians: all but `seconds` of the steps. */
 int profile_complete(profile_result *result);
@@ -86,7 +93,8 @@ double profile_percent(const profile_numbers *numbers);   /* of the roofline; Na
 const char *profile_bound(const profile_result *result, const profile_numbers *numbers);
 
 void profile_print_table(const profile_results *results);
-int profile_print_json(const profile_results *results);
+json_t *profile_json(const profile_results *results);
+int profile_write_page(const profile_results *results, const char *path); /* --html; the exit status */
 void profile_print_csv(const profile_results *results);
 
 #endif

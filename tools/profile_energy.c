@@ -60,6 +60,10 @@ int profile_measure_energy(profile_result *result, const tool_arguments *argumen
     lutra_context *context = NULL;
     lutra_error error = {0};
     energy->lower_bound = lower_bound(result);
+    if (result->is_predicted) {
+        snprintf(energy->reason, sizeof energy->reason, "nothing was run, all of this is predicted");
+        return TOOL_DONE;
+    }
     if (arguments->no_energy) {
         snprintf(energy->reason, sizeof energy->reason, "--no-energy was given");
         return TOOL_DONE;

@@ -111,6 +111,8 @@ static json_t *result_json(const profile_result *result)
     json_t *json = json_object(), *steps = json_array();
     const lutra_model_info *info = result->model->info;
     json_object_set_new(json, "device", tool_json_text(result->device->device.title));
+    if (result->is_predicted)
+        json_object_set_new(json, "predicted", json_true());
     json_object_set_new(json, "arch", tool_json_text(info->arch));
     json_object_set_new(json, "clusters", tool_json_size(info->n_clusters));
     json_object_set_new(json, "mode", json_string(tool_mode_name(result->mode)));
@@ -130,12 +132,12 @@ static json_t *result_json(const profile_result *result)
     return json;
 }
 
-int profile_print_json(const profile_results *results)
+json_t *profile_json(const profile_results *results)
 {
     json_t *json = result_json(&results->at[0]);
     if (results->n > 1)
         json_object_set_new(json, "against", result_json(&results->at[1]));
-    return tool_json_print(json, false);
+    return json;
 }
 
 /* Names of steps hold neither commas nor quotes: they are those of tensors, made of words and dots. What a

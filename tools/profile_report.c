@@ -25,11 +25,11 @@ static void print_bar(double part)
     }
 }
 
-static void print_heading(const char *what)
+static void print_heading(const profile_result *result, const char *what)
 {
-    printf("\n%s%-28s %8s %6s %-*s %9s %8s %10s %10s %10s %6s  %-10s%s\n", tool_bold(stdout), what, "ms",
-           "share", BAR_WIDTH, "", "MACs", "GMAC/s", "weights", "activat.", "DRAM", "MAC/B", "roofline",
-           tool_plain(stdout));
+    printf("\n%s%-28s %8s %6s %-*s %9s %8s %10s %10s %10s %6s  %-10s%s\n", tool_bold(stdout), what,
+           result->is_predicted ? "pred. ms" : "ms", "share", BAR_WIDTH, "", "MACs", "GMAC/s", "weights",
+           "activat.", "DRAM", "MAC/B", "roofline", tool_plain(stdout));
 }
 
 static void print_roofline(const profile_result *result, const profile_numbers *n)
@@ -121,18 +121,20 @@ static void print_result(const profile_result *result)
 {
     char weights[32];
     const lutra_device *device = &result->device->device;
-    printf("%s%s%s, %s, %s, %zu thread%s, batch %zu on %s (%s): %.3f ms a run (10th to 90th percentile %.3f "
-           "to %.3f, %zu "
-           "runs)\n",
-           tool_bold(stdout), result->model->info->arch, tool_plain(stdout),
-           weights_text(result, weights, sizeof weights), tool_mode_name(result->mode), result->threads,
-           result->threads == 1 ? "" : "s", result->batch, device->title, result->isa,
-           1e3 * result->seconds.median, 1e3 * result->seconds.p10, 1e3 * result->seconds.p90,
-           result->n_runs);
-    print_heading("operation");
+    printf("%s%s%s, %s, %s, %zu thread%s, batch %zu on %s (%s): ", tool_bold(stdout),
+           result->model->info->arch, tool_plain(stdout), weights_text(result, weights, sizeof weights),
+           tool_mode_name(result->mode), result->threads, result->threads == 1 ? "" : "s", result->batch,
+           device->title, result->isa);
+    if (result->is_predicted)
+        printf("predicted %.3f ms a run; nothing was run\n", 1e3 * result->seconds.median);
+    else
+        printf("%.3f ms a run (10th to 90th percentile %.3f to %.3f, %zu runs)\n",
+               1e3 * result->seconds.median, 1e3 * result->seconds.p10, 1e3 * result->seconds.p90,
+               result->n_runs);
+    print_heading(result, "operation");
     print_groups(result, PROFILE_BY_KIND);
     print_row(result, "all", &result->all);
-    print_heading("block");
+    print_heading(result, "block");
     print_groups(result, PROFILE_BY_BLOCK);
     printf("\nweights: %s that each run must read (compulsory)\n", tool_bytes(result->all.weight_bytes).text);
     if (device->n_caches)
@@ -146,8 +148,9 @@ static void print_result(const profile_result *result)
 
 static void print_ratio(const profile_result *a, const profile_result *b)
 {
-    printf("\n%.3f times the time of the other, %.3f times the weights' bytes",
-           a->seconds.median / b->seconds.median, (double)a->all.weight_bytes / (double)b->all.weight_bytes);
+    printf("\n%s%.3f times the time of the other, %.3f times the weights' bytes",
+           a->is_predicted ? "predicted: " : "", a->seconds.median / b->seconds.median,
+           (double)a->all.weight_bytes / (double)b->all.weight_bytes);
     if (a->device->device.n_caches && b->all.dram_bytes)
         printf(", %.3f times the modelled bytes from main memory",
                (double)a->all.dram_bytes / (double)b->all.dram_bytes);

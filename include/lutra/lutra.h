@@ -323,6 +323,9 @@ LUTRA_API lutra_status lutra_device_read(const char *path, lutra_device *device,
 LUTRA_API lutra_status lutra_calibrate(const lutra_device *device, lutra_efficiency *efficiency,
                                        lutra_error *error);
 
+/* What LUTRA_MODE_AUTO comes to for the model on the device. */
+LUTRA_API lutra_mode lutra_device_mode(const lutra_device *device, const lutra_model *model);
+
 typedef struct lutra_prediction_options {
     lutra_mode mode;  /* AUTO: what contexts would take there */
     size_t n_threads; /* 0: as many as the device has cores; not more than those */

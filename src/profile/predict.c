@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Time, traffic and energy of each step on a described device: the roofline (Williams et al. 2009) with what
  * the kernels lose against it. */
-#include "base/error.h"
+#include <stdlib.h>
+
+#include "base/memory.h"
 #include "format/dtype.h"
 #include "model/mode.h"
 #include "model/model_private.h"
@@ -16,12 +18,12 @@ typedef struct work {
 
 typedef struct target {
     const lutra_device *device;
+    const lutra_model *model;
     const lutra_vit *vit;
     lutra_mode mode;
     size_t n_threads, batch;
-    double clock; /* of a core while n_threads work */
-    /* Of the whole run, to tell what stays in which cache. */
-    uint64_t weight_bytes, most_activation_bytes;
+    double clock;                       /* of a core while n_threads work */
+    uint64_t *beyond[LUTRA_MAX_CACHES]; /* [n_steps] each: bytes that come from beyond the cache */
 } target;
 
 /* A matrix as the mode's products read it: dense weights are brought to int8 once, a byte each and a scale a
@@ -84,48 +86,33 @@ static work ask(const target *t, const lutra_step *step, const lutra_step_info *
 }
 
 /* Of a cache, what the threads have: those of other cores lie idle. */
-static double cache_bytes(const target *t, const lutra_cache *cache)
+static uint64_t cache_bytes(const target *t, const lutra_cache *cache)
 {
-    const size_t n = (t->n_threads + cache->shared_by - 1) / cache->shared_by;
-    return (double)n * (double)cache->bytes;
+    return (t->n_threads + cache->shared_by - 1) / cache->shared_by * cache->bytes;
 }
 
-/* When runs follow each other, a cache that holds all weights and the activations of one step keeps them; in
- * a smaller one each weight is pushed out by those behind it before it is used again. */
-static bool keeps_weights(const target *t, const lutra_cache *cache)
+static const char *const cache_names[LUTRA_MAX_CACHES] = {"L1", "L2", "L3", "L4"};
+
+/* A level that takes longer than those before it. */
+static void bind(lutra_step_prediction *p, uint64_t bytes, double rate, const char *level)
 {
-    return (double)(t->weight_bytes + t->most_activation_bytes) <= cache_bytes(t, cache);
+    if (rate > 0 && (double)bytes / rate > p->memory_seconds) {
+        p->memory_seconds = (double)bytes / rate;
+        p->bound = level;
+    }
 }
 
-static bool keeps_activations(const target *t, const lutra_cache *cache, const work *w)
-{
-    return (double)w->activation_bytes <= cache_bytes(t, cache);
-}
-
-static const char *const cache_names[] = {"L1", "L2", "L3", "L4"};
-
-/* The level that takes the longest to deliver what does not come from the level before it -> memory_seconds.
- */
-static void move_bytes(const target *t, const work *w, lutra_step_prediction *p)
+/* What each level must deliver is what the one before it does not hold. */
+static void move_bytes(const target *t, size_t index, const work *w, lutra_step_prediction *p)
 {
     const lutra_device *device = t->device;
-    uint64_t bytes = w->weight_bytes + w->activation_bytes; /* that a level must deliver */
-    for (size_t i = 0; i < device->n_caches; i++) {
-        const lutra_cache *cache = &device->caches[i];
-        const double rate = cache->bytes_per_second * (double)t->n_threads;
-        if (rate > 0 && (double)bytes / rate > p->memory_seconds) {
-            p->memory_seconds = (double)bytes / rate;
-            p->bound = cache_names[i];
-        }
-        bytes = keeps_weights(t, cache) ? 0 : w->weight_bytes;
-        bytes += keeps_activations(t, cache, w) ? 0 : w->activation_bytes;
-    }
-    p->dram_bytes = bytes;
-    const double rate = t->n_threads == 1 ? device->dram_one_core : device->dram_all_cores;
-    if ((double)bytes / rate > p->memory_seconds) {
-        p->memory_seconds = (double)bytes / rate;
-        p->bound = "DRAM";
-    }
+    bind(p, w->weight_bytes + w->activation_bytes, device->caches[0].bytes_per_second * (double)t->n_threads,
+         "L1");
+    for (size_t i = 1; i < device->n_caches; i++)
+        bind(p, t->beyond[i - 1][index], device->caches[i].bytes_per_second * (double)t->n_threads,
+             cache_names[i]);
+    p->dram_bytes = t->beyond[device->n_caches - 1][index];
+    bind(p, p->dram_bytes, t->n_threads == 1 ? device->dram_one_core : device->dram_all_cores, "DRAM");
 }
 
 static double pj_of_macs(const target *t, const lutra_step *step, double macs)
@@ -134,8 +121,9 @@ static double pj_of_macs(const target *t, const lutra_step *step, double macs)
     return macs * (in_int8 ? t->device->pj_mac_i8 : t->device->pj_mac_f32);
 }
 
-static void predict_step(const target *t, const lutra_step *step, lutra_step_prediction *p)
+static void predict_step(const target *t, size_t index, lutra_step_prediction *p)
 {
+    const lutra_step *step = &t->model->plan.steps[index];
     lutra_step_info info;
     lutra_step_describe(t->vit, step, &info);
     const work w = ask(t, step, &info);
@@ -146,11 +134,33 @@ static void predict_step(const target *t, const lutra_step *step, lutra_step_pre
         .weight_bytes = w.weight_bytes,
         .activation_bytes = w.activation_bytes,
     };
-    move_bytes(t, &w, p);
+    move_bytes(t, index, &w, p);
     if (p->compute_seconds >= p->memory_seconds)
         p->bound = "compute";
     p->seconds = p->compute_seconds > p->memory_seconds ? p->compute_seconds : p->memory_seconds;
     p->millijoules = 1e-9 * (pj_of_macs(t, step, w.macs) + (double)p->dram_bytes * t->device->pj_dram_byte);
+}
+
+/* The bytes from beyond each cache, step by step; of those whose next level's rate is not known, none. */
+static lutra_status follow_traffic(target *t, uint64_t *bytes /* [n_caches][n_steps] */, lutra_error *error)
+{
+    const lutra_device *device = t->device;
+    for (size_t i = 0; i < device->n_caches; i++) {
+        const bool is_last = i + 1 == device->n_caches;
+        t->beyond[i] = bytes + i * t->model->plan.n_steps;
+        if (!is_last && device->caches[i + 1].bytes_per_second == 0)
+            continue;
+        const lutra_status status = lutra_model_traffic(
+            t->model, t->mode, t->batch, cache_bytes(t, &device->caches[i]), t->beyond[i], error);
+        if (status)
+            return status;
+    }
+    return LUTRA_OK;
+}
+
+lutra_mode lutra_device_mode(const lutra_device *device, const lutra_model *model)
+{
+    return lutra_choose_mode_of(model, true, device->macs_per_cycle_bf16 > device->macs_per_cycle_f32);
 }
 
 lutra_status lutra_predict(const lutra_model *model, const lutra_device *device,
@@ -158,26 +168,25 @@ lutra_status lutra_predict(const lutra_model *model, const lutra_device *device,
                            lutra_error *error)
 {
     target t = {.device = device,
+                .model = model,
                 .vit = &model->vit,
                 .mode = options->mode,
                 .n_threads = options->n_threads ? options->n_threads : device->n_cores,
                 .batch = options->batch ? options->batch : 1};
+    uint64_t *bytes = NULL;
     if (t.mode == LUTRA_MODE_AUTO)
-        t.mode = lutra_choose_mode_of(model, true, device->macs_per_cycle_bf16 > device->macs_per_cycle_f32);
+        t.mode = lutra_device_mode(device, model);
     if (t.n_threads > device->n_cores)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
                           "%zu threads on %s, which has %zu cores", t.n_threads, device->name,
                           device->n_cores);
     t.clock = t.n_threads == 1 ? device->clock : device->clock_all;
-    for (size_t i = 0; i < model->plan.n_steps; i++) {
-        lutra_step_info info;
-        lutra_step_describe(&model->vit, &model->plan.steps[i], &info);
-        const uint64_t activations = t.batch * (info.read_bytes + info.written_bytes);
-        t.weight_bytes += weight_bytes_in(t.mode, &model->plan.steps[i], &info);
-        if (activations > t.most_activation_bytes)
-            t.most_activation_bytes = activations;
-    }
-    for (size_t i = 0; i < model->plan.n_steps; i++)
-        predict_step(&t, &model->plan.steps[i], &steps[i]);
-    return LUTRA_OK;
+    lutra_status status =
+        lutra_allocate(device->n_caches * model->plan.n_steps, sizeof *bytes, "traffic", &bytes, error);
+    if (status == LUTRA_OK)
+        status = follow_traffic(&t, bytes, error);
+    for (size_t i = 0; i < model->plan.n_steps && status == LUTRA_OK; i++)
+        predict_step(&t, i, &steps[i]);
+    free(bytes);
+    return status;
 }
