@@ -31,6 +31,9 @@ typedef struct bench_models {
 int bench_models_open(bench_models *models, const tool_arguments *arguments, tool_progress *progress);
 /* Opens one more. */
 int bench_models_add(bench_models *models, const char *path, const tool_arguments *arguments);
+/* Adds the last model, which is dense, once more with its weights in `dtype`. */
+int bench_models_add_dense(bench_models *models, lutra_dtype dtype, const tool_arguments *arguments,
+                           tool_progress *progress);
 void bench_models_close(bench_models *models);
 
 /* ---- one model in one mode --------------------------------------------------------------------- */

@@ -17,6 +17,7 @@ typedef struct maker {
     const tool_arguments *arguments;
     size_t n_clusters;
     tool_progress *progress;
+    lutra_dtype dtype; /* of dense weights */
 } maker;
 
 static lutra_status make_random(const maker *m, const char *path, lutra_error *error)
@@ -34,7 +35,7 @@ static lutra_status make_clustered(const maker *m, const char *path, lutra_error
 
 static lutra_status make_dense(const maker *m, const char *path, lutra_error *error)
 {
-    return lutra_export_file(m->source, path, LUTRA_F32, tool_progress_update, m->progress, error);
+    return lutra_export_file(m->source, path, m->dtype, tool_progress_update, m->progress, error);
 }
 
 /* Makes a file in a new folder below `where`, opens it and takes its name away. */
@@ -109,7 +110,7 @@ static int cluster_first(bench_models *models, const tool_arguments *arguments, 
     int result = TOOL_DONE;
     models->n = 0;
     for (size_t i = 0; i < clusters->n && !result; i++) {
-        const maker m = {make_clustered, dense.path, arguments, clusters->at[i], progress};
+        const maker m = {make_clustered, dense.path, arguments, clusters->at[i], progress, LUTRA_F32};
         result = add_temporary(models, &m);
     }
     models->at[models->n++] = dense;
@@ -134,7 +135,7 @@ static int complete_clustered(bench_models *models, const tool_arguments *argume
     }
     if (!arguments->dense)
         return TOOL_DONE;
-    const maker m = {make_dense, models->at[0].path, arguments, 0, progress};
+    const maker m = {make_dense, models->at[0].path, arguments, 0, progress, LUTRA_F32};
     return add_temporary(models, &m);
 }
 
@@ -155,13 +156,20 @@ static int complete_dense(bench_models *models, const tool_arguments *arguments,
 int bench_models_open(bench_models *models, const tool_arguments *arguments, tool_progress *progress)
 {
     *models = (bench_models){.n = 0};
-    const maker m = {make_random, NULL, arguments, 0, progress};
+    const maker m = {make_random, NULL, arguments, 0, progress, LUTRA_F32};
     const int result = arguments->n_inputs ? bench_models_add(models, arguments->inputs[0], arguments)
                                            : add_temporary(models, &m);
     if (result)
         return result;
     return models->at[0].info->n_clustered ? complete_clustered(models, arguments, progress)
                                            : complete_dense(models, arguments, progress);
+}
+
+int bench_models_add_dense(bench_models *models, lutra_dtype dtype, const tool_arguments *arguments,
+                           tool_progress *progress)
+{
+    const maker m = {make_dense, models->at[models->n - 1].path, arguments, 0, progress, dtype};
+    return add_temporary(models, &m);
 }
 
 void bench_models_close(bench_models *models)

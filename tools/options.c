@@ -229,6 +229,7 @@ static void set_flag(tool_arguments *arguments, tool_option id, bool *help)
     arguments->csv |= id == TOOL_CSV;
     arguments->quick |= id == TOOL_QUICK;
     arguments->no_energy |= id == TOOL_NO_ENERGY;
+    arguments->quick |= id == TOOL_STUDY_QUICK;
     arguments->quiet |= id == TOOL_QUIET;
     arguments->model.ignore_exif |= id == TOOL_NO_EXIF;
     *help |= id == TOOL_HELP;

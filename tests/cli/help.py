@@ -36,7 +36,8 @@ def on_terminal(arguments, **environment):
 class Help(CommandTest):
     def test_lists(self):
         self.assertEqual(set(COMMANDS),
-                         {"cluster", "classify", "eval", "compare", "bench", "profile", "device", "inspect", "export", "embed", "random",
+                         {"cluster", "classify", "eval", "compare", "bench", "profile", "device", "study", "inspect", "export", "embed",
+                          "random",
                           "help"})
 
     def test_help_names_every_command_and_exit_status(self):
