@@ -168,17 +168,18 @@ class Profile(CommandTest):
                          r"energy: unavailable \(--no-energy.*lower bound from counts, not measured")
 
     def test_a_meter_of_ones_own(self):
-        """A machine that always draws 5 W: nothing beyond idle, and all of it is raw."""
+        """A machine that always draws 5 W: nothing beyond idle, and all of it is raw. The clock is a real one, and a reading
+        may wait for a processor: a hundredth is allowed, half of what is promised."""
         result = self.lutra_json("profile", self.small, "--threads", 1, "--repeat", 1, "--quick", "--batch", 2, "--power-meter",
                                  "while echo 5; do sleep 0.1; done", env=self.unmeasured)
         energy = result["energy"]
         self.assertEqual(energy["source"], "command")
-        self.assertAlmostEqual(energy["idle_w"], 5, places=3)
-        self.assertAlmostEqual(energy["busy_w"], 5, places=3)
+        self.assertAlmostEqual(energy["idle_w"], 5, delta=0.05)
+        self.assertAlmostEqual(energy["busy_w"], 5, delta=0.05)
         self.assertGreaterEqual(energy["seconds"], 5)
         expected = 5e3 * energy["seconds"] / energy["inferences"]
-        self.assertAlmostEqual(energy["mj_per_inference_raw"] / expected, 1, places=3)
-        self.assertLess(abs(energy["mj_per_inference"]), 0.001 * expected)
+        self.assertAlmostEqual(energy["mj_per_inference_raw"] / expected, 1, delta=0.01)
+        self.assertLess(abs(energy["mj_per_inference"]), 0.02 * expected)
 
     def test_meters_that_fail(self):
         for meter, says in (("echo watts", "not watts: 'watts'"), ("exit 7", "status 7")):
