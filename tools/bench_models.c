@@ -51,7 +51,7 @@ static lutra_status make_in(const char *where, const maker *m, int *descriptor, 
     }
     path = tool_join(folder, "model.safetensors");
     status = path ? m->make(m, path, error) : tool_io_error(error, folder, "name a file in it", ENOMEM);
-    if (status == LUTRA_OK) {
+    if (path && status == LUTRA_OK) {
         *descriptor = open(path, O_RDONLY | O_CLOEXEC);
         if (*descriptor < 0)
             status = tool_io_error(error, path, "open it", errno);

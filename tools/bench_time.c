@@ -90,7 +90,7 @@ static void fill_pixels(uint8_t *pixels, size_t n)
 
 static bool allocate(timing *t, const bench_models *models)
 {
-    size_t input = 0, output = 0;
+    size_t input = 1, output = 1;
     for (size_t i = 0; i < models->n; i++) {
         const lutra_model_info *info = models->at[i].info;
         const size_t n = info->n_classes ? info->n_classes : info->n_features;

@@ -156,7 +156,7 @@ static bool read_tensor(const json_t *json, lutra_tensor_report *tensor)
     const json_t *list = json_object_get(json, "sensitivity");
     if (!name || strlen(name) >= sizeof tensor->name || json_array_size(list) != LUTRA_N_WIDTH_LOSSES)
         return false;
-    strcpy(tensor->name, name);
+    memcpy(tensor->name, name, strlen(name) + 1);
     for (size_t i = 0; i < LUTRA_N_WIDTH_LOSSES; i++) {
         const json_t *point = json_array_get(list, i), *kl = json_object_get(point, "kl");
         const json_int_t n_clusters = json_integer_value(json_object_get(point, "clusters"));
@@ -180,7 +180,7 @@ bool tool_cluster_read_report(const tool_arguments *arguments, lutra_cluster_rep
                     is_text(json, "codebook", codebooks[arguments->codebook]);
     *known = (lutra_cluster_report){.n_tensors = n};
     if (complete) {
-        strcpy(known->source_sha256, source);
+        memcpy(known->source_sha256, source, strlen(source) + 1);
         known->tensors = calloc(n, sizeof *known->tensors);
         complete = known->tensors != NULL;
     }

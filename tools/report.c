@@ -42,10 +42,10 @@ static char *dump_for_script(const json_t *data)
 /* `head` is the page up to where the data belongs, with the data. Allocated; NULL when out of memory. */
 static char *join_head(const char *data, size_t n_before)
 {
-    char *head = malloc(n_before + strlen(data));
+    char *head = malloc(n_before + strlen(data) + 1);
     if (head) {
         memcpy(head, report_page, n_before);
-        memcpy(head + n_before, data, strlen(data));
+        memcpy(head + n_before, data, strlen(data) + 1);
     }
     return head;
 }

@@ -17,7 +17,7 @@ typedef struct reader {
 } reader;
 
 static const lutra_efficiency default_efficiency = {
-#define EFFICIENCY(name, value, help) .name = value,
+#define EFFICIENCY(name, value, help) .name = (value),
 #include "efficiency.inc"
 #undef EFFICIENCY
 };

@@ -86,7 +86,7 @@ lutra_status lutra_device_write(const char *path, const lutra_device *device, lu
     lutra_atomic_file *file = NULL;
     lutra_status status = text ? lutra_atomic_file_open(path, &file, error)
                                : lutra_fail_memory(error, SIZE_MAX, "a device's description");
-    if (status == LUTRA_OK)
+    if (text && status == LUTRA_OK)
         status = lutra_atomic_file_write(file, 0, text, strlen(text), error);
     if (status == LUTRA_OK)
         status = lutra_atomic_file_commit(file, error);
