@@ -195,7 +195,8 @@ def write_page(path, rows, picture):
     for name, (columns, wanted) in TABLES.items():
         begin = f"<!-- made by bench/accuracy.py: {name} -->"
         before, rest = text.split(begin)
-        made = table(filter(wanted, rows), columns)
+        chosen = list(filter(wanted, rows))
+        made = table(chosen, columns) if chosen else "Not measured yet."
         if picture and name == "table":
             made = f"![Size against KL]({picture.name})\n\n" + made
         text = before + begin + "\n\n" + made + "\n\n" + END + rest.split(END, 1)[1]
