@@ -8,17 +8,7 @@
 #include "kernels/gemm/finish_vector.h"
 #include "kernels/gemm/multiply_vector.h"
 
-#define ALL_ROWS(n_panels)                                                                                   \
-    ROWS(1, n_panels)                                                                                        \
-    ROWS(2, n_panels)                                                                                        \
-    ROWS(3, n_panels)                                                                                        \
-    ROWS(4, n_panels)                                                                                        \
-    ROWS(5, n_panels)                                                                                        \
-    ROWS(6, n_panels)                                                                                        \
-    ROWS(7, n_panels)                                                                                        \
-    ROWS(8, n_panels)                                                                                        \
-    ROWS(9, n_panels)                                                                                        \
-    ROWS(10, n_panels) ROWS(11, n_panels) ROWS(12, n_panels) ROWS(13, n_panels) ROWS(14, n_panels)
+#include "kernels/gemm/all_rows_avx512.h"
 
 void lutra_multiply_f32_avx512(size_t m, size_t k, const float *a, size_t lda, size_t n_panels,
                                const float *panels, size_t panel_stride, float *c, size_t ldc)

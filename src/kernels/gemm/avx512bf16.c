@@ -49,17 +49,7 @@ LUTRA_INLINE void multiply_tile(const size_t m, const size_t n_panels, size_t n_
     case m:                                                                                                  \
         multiply_tile(m, n_panels, n_pairs, a, lda, panels, panel_stride, c, ldc);                           \
         return;
-#define ALL_ROWS(n_panels)                                                                                   \
-    ROWS(1, n_panels)                                                                                        \
-    ROWS(2, n_panels)                                                                                        \
-    ROWS(3, n_panels)                                                                                        \
-    ROWS(4, n_panels)                                                                                        \
-    ROWS(5, n_panels)                                                                                        \
-    ROWS(6, n_panels)                                                                                        \
-    ROWS(7, n_panels)                                                                                        \
-    ROWS(8, n_panels)                                                                                        \
-    ROWS(9, n_panels)                                                                                        \
-    ROWS(10, n_panels) ROWS(11, n_panels) ROWS(12, n_panels) ROWS(13, n_panels) ROWS(14, n_panels)
+#include "kernels/gemm/all_rows_avx512.h"
 
 void lutra_multiply_bf16_avx512bf16(size_t m, size_t n_pairs, const uint32_t *a, size_t lda, size_t n_panels,
                                     const uint32_t *panels, size_t panel_stride, float *c, size_t ldc)

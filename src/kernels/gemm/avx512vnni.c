@@ -78,17 +78,7 @@ LUTRA_INLINE void multiply_tile(const size_t m, const size_t n_panels, size_t k,
     case m:                                                                                                  \
         multiply_tile(m, n_panels, k, a, lda, rows, panels, c, ldc);                                         \
         return;
-#define ALL_ROWS(n_panels)                                                                                   \
-    ROWS(1, n_panels)                                                                                        \
-    ROWS(2, n_panels)                                                                                        \
-    ROWS(3, n_panels)                                                                                        \
-    ROWS(4, n_panels)                                                                                        \
-    ROWS(5, n_panels)                                                                                        \
-    ROWS(6, n_panels)                                                                                        \
-    ROWS(7, n_panels)                                                                                        \
-    ROWS(8, n_panels)                                                                                        \
-    ROWS(9, n_panels)                                                                                        \
-    ROWS(10, n_panels) ROWS(11, n_panels) ROWS(12, n_panels) ROWS(13, n_panels) ROWS(14, n_panels)
+#include "kernels/gemm/all_rows_avx512.h"
 
 void lutra_multiply_i8_avx512vnni(size_t m, size_t k, const uint8_t *a, size_t lda, const lutra_row_i8 *rows,
                                   size_t n_panels, const lutra_panel_i8 *panels, float *c, size_t ldc)

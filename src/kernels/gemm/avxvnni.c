@@ -64,23 +64,7 @@ LUTRA_INLINE void multiply_tile(const size_t m, size_t k, const uint8_t *a, size
     }
 }
 
-#define ROWS(m)                                                                                              \
-    case m:                                                                                                  \
-        multiply_tile(m, k, a, lda, rows, panel, c, ldc);                                                    \
-        return;
-
-static void multiply_rows(size_t m, size_t k, const uint8_t *a, size_t lda, const lutra_row_i8 *rows,
-                          const lutra_panel_i8 *panel, float *c, size_t ldc)
-{
-    switch (m) {
-        ROWS(1)
-        ROWS(2)
-        ROWS(3)
-        ROWS(4)
-        ROWS(5)
-        ROWS(6)
-    }
-}
+#include "kernels/gemm/multiply_rows_i8.h"
 
 void lutra_multiply_i8_avxvnni(size_t m, size_t k, const uint8_t *a, size_t lda, const lutra_row_i8 *rows,
                                size_t n_panels, const lutra_panel_i8 *panels, float *c, size_t ldc)
