@@ -8,33 +8,13 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/gemm/few_rows_tuned.h"
 #include "kernels/gemm/index_vectors_avx2.h"
-#include "kernels/table.h"
 
 #define HALVES 2
 #define HALF 32 /* bytes */
 #define MAX_GROUP_INPUTS 32
 #define FROM_TOP_BYTE 0x1p-24f
-
-/* Called with constants for bits, n_tiles, n_vectors and m, so that all loops vanish. */
-#define BITS(function, bits, n_tiles, n_vectors, ...)                                                        \
-    case bits:                                                                                               \
-        if (m == 1)                                                                                          \
-            function(bits, n_tiles, n_vectors, 1, __VA_ARGS__);                                              \
-        else                                                                                                 \
-            function(bits, n_tiles, n_vectors, LUTRA_FEW_ROWS, __VA_ARGS__);                                 \
-        return;
-#define TUNED_BITS(function, ...)                                                                            \
-    BITS(function, 4, 2, 1, __VA_ARGS__)                                                                     \
-    BITS(function, 6, 4, 3, __VA_ARGS__)
-
-/* What comes `ahead` bytes later: the hardware's own prefetching ends with each page. */
-LUTRA_INLINE void prefetch_group(const unsigned n_vectors, const uint8_t *block, size_t ahead)
-{
-    LUTRA_UNROLL
-    for (unsigned v = 0; v < n_vectors; v++)
-        _mm_prefetch((const char *)block + ahead + v * (size_t)LUTRA_TILE_LANES, _MM_HINT_T0);
-}
 
 LUTRA_INLINE void load_half(const unsigned n_vectors, const uint8_t *block, size_t half, __m256i *vectors)
 {

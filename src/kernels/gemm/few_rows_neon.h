@@ -8,33 +8,13 @@
 
 #include <string.h>
 
+#include "kernels/gemm/few_rows_tuned.h"
 #include "kernels/gemm/index_vectors_neon.h"
-#include "kernels/table.h"
 
 #define QUARTERS 4
 #define QUARTER 16 /* bytes */
 #define MAX_GROUP_TILES 4
 #define MAX_GROUP_VECTORS 3
-
-/* Called with constants for bits, n_tiles, n_vectors and m, so that all loops vanish. */
-#define BITS(function, bits, n_tiles, n_vectors, ...)                                                        \
-    case bits:                                                                                               \
-        if (m == 1)                                                                                          \
-            function(bits, n_tiles, n_vectors, 1, __VA_ARGS__);                                              \
-        else                                                                                                 \
-            function(bits, n_tiles, n_vectors, LUTRA_FEW_ROWS, __VA_ARGS__);                                 \
-        break;
-#define TUNED_BITS(function, ...)                                                                            \
-    BITS(function, 4, 2, 1, __VA_ARGS__)                                                                     \
-    BITS(function, 6, 4, 3, __VA_ARGS__)
-
-/* What comes a block later: a core's own prefetching ends with each page. */
-LUTRA_INLINE void prefetch_group(const unsigned n_vectors, const uint8_t *block, size_t ahead)
-{
-    LUTRA_UNROLL
-    for (unsigned v = 0; v < n_vectors; v++)
-        __builtin_prefetch(block + ahead + v * (size_t)LUTRA_TILE_LANES);
-}
 
 LUTRA_INLINE void load_quarter(const unsigned n_vectors, const uint8_t *group, size_t quarter,
                                uint8x16_t *vectors)
