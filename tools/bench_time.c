@@ -99,7 +99,8 @@ static bool allocate(timing *t, const bench_models *models)
     }
     t->pixels = malloc(t->batch * input);
     t->output = malloc(t->batch * output * sizeof *t->output);
-    t->runners = calloc(models->n * modes_of(t->arguments).n, sizeof *t->runners);
+    const size_t n_runners = models->n * modes_of(t->arguments).n;
+    t->runners = calloc(n_runners + 1, sizeof *t->runners); /* one to spare: none would read as out of memory */
     if (!t->pixels || !t->output || !t->runners)
         return false;
     fill_pixels(t->pixels, t->batch * input);
