@@ -100,7 +100,7 @@ static bool allocate(timing *t, const bench_models *models)
     t->pixels = malloc(t->batch * input);
     t->output = malloc(t->batch * output * sizeof *t->output);
     const size_t n_runners = models->n * modes_of(t->arguments).n;
-    t->runners = calloc(n_runners + 1, sizeof *t->runners); /* one to spare: none would read as out of memory */
+    t->runners = calloc(n_runners + 1, sizeof *t->runners); /* one to spare: none is no lack of memory */
     if (!t->pixels || !t->output || !t->runners)
         return false;
     fill_pixels(t->pixels, t->batch * input);
