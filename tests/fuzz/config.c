@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.json, a byte 0, preprocessor_config.json (which may be absent): refused with a reason, or settings
+ * within their ranges, which survive being written into a clustered file's description and read again. Text
+ * that is neither dialect's is read as such a description itself.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "format/json.h"
+#include "fuzz.h"
+#include "image/geometry.h"
+#include "model/vit_settings.h"
+
+static json_t *parse(const uint8_t *text, size_t size)
+{
+    json_t *json = NULL;
+    lutra_error error;
+    const lutra_status status = lutra_json_parse(text, size, "config.json", 0, &json, &error);
+    if (status)
+        fuzz_require_error(status, &error);
+    if (!json_is_object(json)) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
+}
+
+static void check_ranges(const lutra_vit_settings *settings)
+{
+    const lutra_preprocessing *p = &settings->preprocessing;
+    fuzz_require(memchr(settings->arch, 0, sizeof settings->arch));
+    fuzz_require(settings->n_heads <= 65536 && settings->dim <= 65536 && settings->depth <= 65536);
+    fuzz_require(settings->patch <= 65536 && settings->mlp_dim <= (size_t)65536 * 1024);
+    fuzz_require(settings->n_registers <= 65536);
+    fuzz_require(settings->native_height <= 65536 && settings->native_width <= 65536);
+    fuzz_require(settings->eps > 0 && isfinite((float)settings->eps));
+    fuzz_require(p->height <= 65536 && p->width <= 65536);
+    for (size_t i = 0; i < 3; i++)
+        fuzz_require(isfinite(p->mean[i]) && isfinite(p->std[i]) && p->std[i] > 0);
+    for (size_t i = 0; i < json_array_size(settings->labels); i++)
+        fuzz_require(json_string_value(json_array_get(settings->labels, i)));
+}
+
+/* Where the size of the input is known, every picture can be cut to it. */
+static void check_geometry(const lutra_preprocessing *p)
+{
+    static const size_t sides[] = {1, 3, 640, 1u << 20};
+    if (!p->height || !p->width)
+        return;
+    for (size_t i = 0; i < 16; i++) {
+        const size_t width = sides[i % 4], height = sides[i / 4];
+        lutra_geometry geometry;
+        lutra_error error;
+        const lutra_status status = lutra_geometry_plan(p, width, height, &geometry, &error);
+        if (status) {
+            fuzz_require_error(status, &error);
+            continue;
+        }
+        fuzz_require(geometry.x.n_visible >= 1 && geometry.x.padding + geometry.x.n_visible <= p->width);
+        fuzz_require(geometry.y.n_visible >= 1 && geometry.y.padding + geometry.y.n_visible <= p->height);
+        fuzz_require(geometry.x.begin + geometry.x.n_visible <= geometry.x.resized);
+        fuzz_require(geometry.y.begin + geometry.y.n_visible <= geometry.y.resized);
+    }
+}
+
+static void check_description(const lutra_vit_settings *settings)
+{
+    lutra_vit_settings again;
+    lutra_error error;
+    json_t *json = lutra_vit_settings_to_lutra(settings);
+    fuzz_require(json);
+    lutra_vit_settings_init(&again);
+    if (settings->n_heads && settings->native_height && settings->preprocessing.height) {
+        fuzz_require(lutra_vit_settings_from_lutra(json, "description", &again, &error) == LUTRA_OK);
+        fuzz_require(strcmp(again.arch, settings->arch) == 0);
+        fuzz_require(again.n_heads == settings->n_heads && again.pool == settings->pool);
+        fuzz_require(again.native_width == settings->native_width);
+        fuzz_require(again.preprocessing.resize_height == settings->preprocessing.resize_height);
+        fuzz_require(json_array_size(again.labels) == json_array_size(settings->labels));
+        check_ranges(&again);
+    }
+    lutra_vit_settings_free(&again);
+    json_decref(json);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const uint8_t *end = size ? memchr(data, 0, size) : NULL;
+    const size_t length = end ? (size_t)(end - data) : size;
+    json_t *config = size ? parse(data, length) : NULL;
+    json_t *preprocessor = end ? parse(end + 1, size - length - 1) : NULL;
+    lutra_vit_settings settings;
+    lutra_error error;
+    lutra_vit_settings_init(&settings);
+    if (config) {
+        const bool keep_arch = json_is_true(json_object_get(config, "keep_arch"));
+        lutra_status status =
+            json_object_get(config, "family")
+                ? lutra_vit_settings_from_lutra(config, "config.json", &settings, &error)
+                : lutra_vit_settings_from_config(config, "config.json", preprocessor,
+                                                 "preprocessor_config.json", keep_arch, &settings, &error);
+        if (status) {
+            fuzz_require_error(status, &error);
+        } else {
+            check_ranges(&settings);
+            check_geometry(&settings.preprocessing);
+            check_description(&settings);
+        }
+    }
+    lutra_vit_settings_free(&settings);
+    json_decref(config);
+    json_decref(preprocessor);
+    return 0;
+}

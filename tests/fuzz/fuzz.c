@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "fuzz.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+void fuzz_fail(const char *file, int line, const char *condition)
+{
+    fprintf(stderr, "%s:%d: does not hold: %s\n", file, line, condition);
+    abort();
+}
+
+void fuzz_require_error(lutra_status status, const lutra_error *error)
+{
+    fuzz_require(status != LUTRA_OK && error->status == status);
+    fuzz_require(memchr(error->message, 0, sizeof error->message) && error->message[0]);
+    fuzz_require(memchr(error->path, 0, sizeof error->path));
+    for (const char *c = error->message; *c; c++)
+        fuzz_require((unsigned char)*c >= 0x20 && *c != 0x7f);
+}
+
+fuzz_file fuzz_open_file(const uint8_t *data, size_t size)
+{
+    fuzz_file file = {.descriptor = memfd_create("fuzz", MFD_CLOEXEC)};
+    fuzz_require(file.descriptor >= 0);
+    fuzz_require(write(file.descriptor, data, size) == (ssize_t)size);
+    snprintf(file.path, sizeof file.path, "/proc/self/fd/%d", file.descriptor);
+    return file;
+}
+
+void fuzz_close_file(const fuzz_file *file)
+{
+    close(file->descriptor);
+}
+
+uint8_t fuzz_take(fuzz_bytes *bytes)
+{
+    if (bytes->size == 0)
+        return 0;
+    bytes->size--;
+    return *bytes->data++;
+}
+
+size_t fuzz_take_below(fuzz_bytes *bytes, size_t limit)
+{
+    const size_t number = limit > 256 ? (size_t)fuzz_take(bytes) << 8 | fuzz_take(bytes) : fuzz_take(bytes);
+    return number % limit;
+}
