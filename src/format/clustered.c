@@ -152,6 +152,25 @@ static lutra_status bind_parts(const lutra_safetensors *file, lutra_clustered_te
     return check_scale(tensor->scale, tensor->scope == LUTRA_SCOPE_ROW ? tensor->n : 1, error);
 }
 
+static int compare_names(const void *left, const void *right)
+{
+    const lutra_clustered_tensor *const *a = left, *const *b = right;
+    return strcmp((*a)->name, (*b)->name);
+}
+
+/* Thousands of names are looked for among thousands. */
+static lutra_status index_names(lutra_clustered *clustered, lutra_error *error)
+{
+    lutra_status status = lutra_allocate(clustered->n_tensors, sizeof *clustered->by_name,
+                                         "clustered tensors", &clustered->by_name, error);
+    if (status)
+        return status;
+    for (size_t i = 0; i < clustered->n_tensors; i++)
+        clustered->by_name[i] = &clustered->tensors[i];
+    qsort(clustered->by_name, clustered->n_tensors, sizeof *clustered->by_name, compare_names);
+    return LUTRA_OK;
+}
+
 static lutra_status read_tensors(const lutra_safetensors *file, lutra_clustered *clustered,
                                  lutra_error *error)
 {
@@ -173,7 +192,7 @@ static lutra_status read_tensors(const lutra_safetensors *file, lutra_clustered 
         if (status == LUTRA_OK)
             status = bind_parts(file, tensor, error);
     }
-    return status;
+    return status ? status : index_names(clustered, error);
 }
 
 lutra_status lutra_clustered_open(const lutra_safetensors *file, lutra_clustered *clustered,
@@ -203,14 +222,17 @@ lutra_status lutra_clustered_open(const lutra_safetensors *file, lutra_clustered
 void lutra_clustered_close(lutra_clustered *clustered)
 {
     free(clustered->tensors);
+    free(clustered->by_name);
     json_decref(clustered->config);
     *clustered = (lutra_clustered){0};
 }
 
 const lutra_clustered_tensor *lutra_clustered_find(const lutra_clustered *clustered, const char *name)
 {
-    for (size_t i = 0; i < clustered->n_tensors; i++)
-        if (strcmp(clustered->tensors[i].name, name) == 0)
-            return &clustered->tensors[i];
-    return NULL;
+    const lutra_clustered_tensor wanted = {.name = name}, *key = &wanted;
+    const lutra_clustered_tensor **found = clustered->n_tensors
+                                               ? bsearch(&key, clustered->by_name, clustered->n_tensors,
+                                                         sizeof *clustered->by_name, compare_names)
+                                               : NULL;
+    return found ? *found : NULL;
 }

@@ -29,6 +29,7 @@ typedef struct lutra_clustered_tensor {
 typedef struct lutra_clustered {
     json_t *config; /* the JSON of lutra.config; NULL where the file is not clustered */
     lutra_clustered_tensor *tensors;
+    const lutra_clustered_tensor **by_name; /* [n_tensors] */
     size_t n_tensors;
 } lutra_clustered;
 

@@ -9,6 +9,10 @@ lutra_status lutra_json_parse(const void *text, size_t size, const char *path, u
                               lutra_error *error)
 {
     json_error_t problem;
+    *json = NULL;
+    if (size > LUTRA_MAX_JSON_BYTES)
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, base, "%zu bytes of JSON are more than %d", size,
+                          LUTRA_MAX_JSON_BYTES);
     *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &problem);
     if (*json)
         return LUTRA_OK;

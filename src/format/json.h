@@ -7,6 +7,9 @@
 
 #include "base/error.h"
 
+/* What is longer is refused before it is parsed, into memory of up to some twenty times its length. */
+#define LUTRA_MAX_JSON_BYTES 100000000
+
 /* `base` is the offset of `text` in the file `path`, for messages. Release with json_decref. */
 lutra_status lutra_json_parse(const void *text, size_t size, const char *path, uint64_t base, json_t **json,
                               lutra_error *error);

@@ -57,6 +57,11 @@ static lutra_status append_tensors(lutra_safetensors *file, lutra_tensor *tensor
         file->n_tensors = n;
         return LUTRA_OK;
     }
+    if (n > LUTRA_MAX_TENSORS - file->n_tensors) {
+        free(tensors);
+        return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, file->path, LUTRA_NO_OFFSET,
+                          "its shards declare more than %d tensors", LUTRA_MAX_TENSORS);
+    }
     lutra_tensor *all = realloc(file->tensors, (file->n_tensors + n) * sizeof *all);
     if (!all) {
         free(tensors);
@@ -137,8 +142,8 @@ static lutra_status open_shards(lutra_safetensors *file, const json_t *weight_ma
     const int folder = slash ? (int)(slash - file->path + 1) : 0;
     json_t *value;
     char path[4096];
-    lutra_status status = lutra_allocate(json_object_size(weight_map) + 1, sizeof *file->shards, "shards",
-                                         &file->shards, error);
+    lutra_status status =
+        lutra_allocate(LUTRA_MAX_SHARDS, sizeof *file->shards, "shards", &file->shards, error);
     json_object_foreach((json_t *)(uintptr_t)weight_map, name, value)
     {
         if (status)
@@ -149,8 +154,12 @@ static lutra_status open_shards(lutra_safetensors *file, const json_t *weight_ma
                               "tensor \"%.200s\" does not name a file beside the index", name);
         if ((size_t)snprintf(path, sizeof path, "%.*s%s", folder, file->path, shard) >= sizeof path)
             return lutra_fail(error, LUTRA_ERROR_IO, file->path, LUTRA_NO_OFFSET, "has too long a path");
-        if (!has_shard(file, path))
-            status = map_shard(file, path, error);
+        if (has_shard(file, path))
+            continue;
+        if (file->n_shards == LUTRA_MAX_SHARDS)
+            return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, file->path, LUTRA_NO_OFFSET,
+                              "names more than %d shards", LUTRA_MAX_SHARDS);
+        status = map_shard(file, path, error);
     }
     if (status == LUTRA_OK)
         status = index_names(file, error);

@@ -13,6 +13,9 @@
 
 #include "base/error.h"
 
+#define LUTRA_MAX_TENSORS 65536 /* of a file and its shards together; ViT-g has 500 */
+#define LUTRA_MAX_SHARDS 1024
+
 typedef struct lutra_tensor {
     const char *name;
     lutra_dtype dtype;

@@ -144,6 +144,10 @@ static lutra_status read_tensors(const struct reader *reader, const json_t *head
 {
     const char *name;
     json_t *description;
+    if (json_object_size(header) > LUTRA_MAX_TENSORS + (json_object_get(header, "__metadata__") != NULL))
+        return lutra_fail(reader->error, LUTRA_ERROR_UNSUPPORTED, reader->path, 8,
+                          "declares %zu tensors; the limit is %d", json_object_size(header),
+                          LUTRA_MAX_TENSORS);
     lutra_status status =
         lutra_allocate(json_object_size(header), sizeof **tensors, "tensors", tensors, reader->error);
     if (status)

@@ -5,10 +5,11 @@
 
 #include <jansson.h>
 
+#include "format/json.h"
 #include "format/safetensors.h"
 
-/* The format's own limit. */
-#define LUTRA_MAX_HEADER_BYTES 100000000
+/* The format's own limit; here also that of other JSON files. */
+#define LUTRA_MAX_HEADER_BYTES LUTRA_MAX_JSON_BYTES
 
 /* `*tensors` [*n_tensors], ordered by offset, malloc'ed; their names live as long as `*header`. */
 lutra_status lutra_safetensors_parse(const uint8_t *data, size_t size, const char *path, json_t **header,

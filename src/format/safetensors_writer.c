@@ -9,10 +9,10 @@
 #include "base/memory.h"
 #include "base/size.h"
 #include "format/atomic_file.h"
+#include "format/safetensors_header.h"
 
 #define DATA_ALIGNMENT 64
-#define LENGTH_BYTES 8             /* the header's length, little-endian, before the header */
-#define MAX_HEADER_BYTES 100000000 /* more is refused by the safetensors library */
+#define LENGTH_BYTES 8 /* the header's length, little-endian, before the header */
 #define METADATA_KEY "__metadata__"
 
 /* The order of the data. Within a class tensors keep the order in which they were declared; each class is
@@ -177,9 +177,10 @@ static lutra_status write_header(lutra_writer *writer, uint64_t *data_start, lut
     const size_t n = json_dumpb(writer->header, NULL, 0, JSON_COMPACT);
     const size_t total = lutra_round_up(LENGTH_BYTES + n, DATA_ALIGNMENT);
     char *text = NULL;
-    if (n == 0 || total - LENGTH_BYTES > MAX_HEADER_BYTES)
+    if (n == 0 || total - LENGTH_BYTES > LUTRA_MAX_HEADER_BYTES)
         return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, path, LUTRA_NO_OFFSET,
-                          "its header would have %zu bytes; safetensors allows %d", n, MAX_HEADER_BYTES);
+                          "its header would have %zu bytes; safetensors allows %d", n,
+                          LUTRA_MAX_HEADER_BYTES);
     lutra_status status = lutra_allocate(total, 1, "the output's header", &text, error);
     if (status)
         return status;

@@ -24,15 +24,16 @@ static bool ends_with(const char *name, const char *suffix, size_t *stem)
 static const lutra_clustered_tensor *owner(const lutra_tensor_file *file, const lutra_tensor *tensor)
 {
     static const char *const suffixes[] = {".indices", ".codebook", ".scale"};
+    char name[1024]; /* a matrix whose parts have longer ones is refused */
     for (size_t s = 0; s < 3; s++) {
         size_t stem;
-        if (!ends_with(tensor->name, suffixes[s], &stem))
+        if (!ends_with(tensor->name, suffixes[s], &stem) || stem >= sizeof name)
             continue;
-        for (size_t i = 0; i < file->clustered.n_tensors; i++) {
-            const lutra_clustered_tensor *matrix = &file->clustered.tensors[i];
-            if (strlen(matrix->name) == stem && strncmp(matrix->name, tensor->name, stem) == 0)
-                return matrix;
-        }
+        memcpy(name, tensor->name, stem);
+        name[stem] = '\0';
+        const lutra_clustered_tensor *matrix = lutra_clustered_find(&file->clustered, name);
+        if (matrix)
+            return matrix;
     }
     return NULL;
 }

@@ -144,8 +144,10 @@ lutra_status lutra_axis_create(const lutra_axis_request *request, lutra_axis *ax
     double *exact = NULL;
 
     *axis = (lutra_axis){.n_outputs = request->n_wanted, .max_taps = 1};
-    if (!copies)
-        axis->max_taps = (size_t)ceil(filters[request->resample].support * stretch) * 2 + 1;
+    if (!copies) {
+        const size_t taps = (size_t)ceil(filters[request->resample].support * stretch) * 2 + 1;
+        axis->max_taps = taps < request->source ? taps : request->source;
+    }
     lutra_status status =
         lutra_allocate(axis->n_outputs, sizeof *axis->taps, "a resize plan", &axis->taps, error);
     if (!status)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Members of configuration files, each with its type and range checked. */
+#include <float.h>
 #include <math.h>
 
 #include "model/vit_settings.h"
@@ -40,8 +41,10 @@ lutra_status lutra_config_number(const json_t *object, const char *key, const ch
     const json_t *member = present(object, key);
     if (!member)
         return LUTRA_OK;
-    if (!json_is_number(member) || !isfinite(json_number_value(member)) || json_number_value(member) <= 0)
-        return fail(error, path, key, "a number above 0");
+    /* Floats are what it will be used as. */
+    if (!json_is_number(member) || !(json_number_value(member) >= (double)FLT_MIN) ||
+        json_number_value(member) > (double)FLT_MAX)
+        return fail(error, path, key, "a number above 0, of a float's range");
     *value = json_number_value(member);
     return LUTRA_OK;
 }
@@ -68,7 +71,7 @@ lutra_status lutra_config_rgb(const json_t *object, const char *key, const char 
         return fail(error, path, key, "three numbers");
     for (size_t i = 0; i < 3; i++) {
         const json_t *number = json_array_get(member, i);
-        if (!json_is_number(number) || !isfinite(json_number_value(number)))
+        if (!json_is_number(number) || !(fabs(json_number_value(number)) <= (double)FLT_MAX))
             return fail(error, path, key, "three numbers");
         value[i] = (float)json_number_value(number);
     }

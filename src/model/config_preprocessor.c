@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How pictures become a Hugging Face model's input: preprocessor_config.json, and what stands for it. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -148,8 +149,12 @@ static lutra_status read_normalisation(const json_t *preprocessor, const char *p
     /* (pixel * factor - mean) / std, in terms of pixel / 255. */
     const double unit = 255 * (rescales ? factor : 1.0);
     for (size_t i = 0; i < 3 && fabs(unit - 1) > 1e-6; i++) {
-        result->mean[i] = (float)(result->mean[i] / unit);
-        result->std[i] = (float)(result->std[i] / unit);
+        const double mean = (double)result->mean[i] / unit, std = (double)result->std[i] / unit;
+        if (!(fabs(mean) <= (double)FLT_MAX) || std < 1e-6 || std > (double)FLT_MAX)
+            return lutra_fail(error, LUTRA_ERROR_FORMAT, path, LUTRA_NO_OFFSET,
+                              "\"rescale_factor\" is out of range");
+        result->mean[i] = (float)mean;
+        result->std[i] = (float)std;
     }
     return LUTRA_OK;
 }

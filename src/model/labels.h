@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 
-#define LUTRA_MAX_LABELS 1000000
+#define LUTRA_MAX_LABELS 65536
 
 /* `*labels`: a new JSON array of strings, in the order of the classes. */
 lutra_status lutra_labels_read(const char *path, json_t **labels, lutra_error *error);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/size.h"
 
 static double cubic(double x, double a)
 {
@@ -78,8 +79,10 @@ lutra_status lutra_resample_positions(const float *from, size_t from_height, siz
                                       lutra_error *error)
 {
     float *half; /* [from_height][to_width][dim] */
-    lutra_status status =
-        lutra_allocate(from_height * to_width * dim, sizeof *half, "a position embedding", &half, error);
+    size_t n;
+    if (!lutra_size_multiply(from_height, to_width, &n) || !lutra_size_multiply(n, dim, &n))
+        return lutra_fail_memory(error, SIZE_MAX, "a position embedding");
+    lutra_status status = lutra_allocate(n, sizeof *half, "a position embedding", &half, error);
     if (status)
         return status;
     status = resample_axis(from, half, from_height, from_width, to_width, dim, antialias, error);

@@ -31,8 +31,9 @@ static void describe_gemm(const lutra_step *step, lutra_step_info *info)
     info->macs = (uint64_t)info->m * info->n * info->k;
     info->weight_bytes = matrix_bytes(step->linear.weight);
     info->weight_bytes += floats((step->linear.bias ? info->n : 0) + (step->layer_scale ? info->n : 0));
-    info->read_bytes = floats(info->m * info->k + (step->has_residual ? info->m * info->n : 0));
-    info->written_bytes = floats(info->m * info->n);
+    const uint64_t m = info->m; /* 65536 rows of 98304 do not fit into 32 bits */
+    info->read_bytes = floats(m * info->k + (step->has_residual ? m * info->n : 0));
+    info->written_bytes = floats(m * info->n);
 }
 
 void lutra_step_describe(const lutra_vit *vit, const lutra_step *step, lutra_step_info *info)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "model/labels.h"
 #include "model/position.h"
 
 static lutra_status fail(const lutra_binding *binding, lutra_error *error, lutra_status status,
@@ -30,7 +31,7 @@ static lutra_status read_dimensions(const lutra_binding *binding, lutra_vit *vit
     lutra_status status = lutra_binding_shape(binding, LUTRA_PATCH_WEIGHT, 0, &rank, shape, error);
     if (status)
         return status;
-    if (rank != 4 || shape[1] != 3 || shape[2] != shape[3] || shape[2] == 0 || shape[2] > 1024 ||
+    if (rank != 4 || shape[1] != 3 || shape[2] != shape[3] || shape[2] == 0 || shape[2] > LUTRA_MAX_PATCH ||
         shape[0] == 0)
         return fail(binding, error, LUTRA_ERROR_UNSUPPORTED,
                     "the patch embedding must have the shape [dim][3][patch][patch]; it has %zu dimensions, "
@@ -38,6 +39,9 @@ static lutra_status read_dimensions(const lutra_binding *binding, lutra_vit *vit
                     rank, rank > 1 ? shape[1] : 0);
     vit->dim = shape[0];
     vit->patch = shape[2];
+    if (vit->dim > LUTRA_MAX_INPUTS)
+        return fail(binding, error, LUTRA_ERROR_UNSUPPORTED, "an embedding dimension of %zu: at most %zu",
+                    vit->dim, LUTRA_MAX_INPUTS);
     while (lutra_binding_has(binding, LUTRA_NORM1_WEIGHT, vit->depth))
         vit->depth++;
     if ((status = lutra_binding_shape(binding, LUTRA_FC1_WEIGHT, 0, &rank, shape, error)))
@@ -49,11 +53,17 @@ static lutra_status read_dimensions(const lutra_binding *binding, lutra_vit *vit
         if ((status = lutra_binding_shape(binding, LUTRA_REGISTER_TOKENS, 0, &rank, shape, error)))
             return status;
         vit->n_registers = rank >= 2 ? shape[rank - 2] : 0;
+        if (vit->n_registers > LUTRA_MAX_REGISTERS)
+            return fail(binding, error, LUTRA_ERROR_UNSUPPORTED, "%zu register tokens: at most %zu",
+                        vit->n_registers, LUTRA_MAX_REGISTERS);
     }
     if (lutra_binding_has(binding, LUTRA_HEAD_WEIGHT, 0)) {
         if ((status = lutra_binding_shape(binding, LUTRA_HEAD_WEIGHT, 0, &rank, shape, error)))
             return status;
         vit->n_classes = shape[0];
+        if (vit->n_classes > LUTRA_MAX_LABELS)
+            return fail(binding, error, LUTRA_ERROR_UNSUPPORTED, "%zu classes: at most %zu", vit->n_classes,
+                        LUTRA_MAX_LABELS);
     }
     vit->n_prefix = (size_t)vit->class_token + vit->distilled + vit->n_registers;
     return LUTRA_OK;
@@ -90,8 +100,8 @@ static lutra_status check_against_settings(const lutra_binding *binding, const l
 
 /* ---- tokens and positions ---------------------------------------------------------------------- */
 
-/* The grid of a position embedding with `n` rows, of which the first 0, 1 or all prefix tokens' are no
- * patches. */
+/* The grid of a position embedding with `n` rows, at most LUTRA_MAX_TOKENS, of which the first 0, 1 or all
+ * prefix tokens' are no patches. */
 static bool find_grid(const lutra_vit_settings *settings, const lutra_vit *vit, size_t n, size_t *height,
                       size_t *width, size_t *n_prefix)
 {
@@ -100,7 +110,7 @@ static bool find_grid(const lutra_vit_settings *settings, const lutra_vit *vit, 
         *height = settings->native_height / vit->patch;
         *width = settings->native_width / vit->patch;
         *n_prefix = prefixes[i];
-        if (*height && *width && *height * *width + prefixes[i] == n)
+        if (*height && *width && *height <= n / *width && *height * *width + prefixes[i] == n)
             return true;
     }
     for (size_t i = 0; i < 3; i++) {
@@ -124,13 +134,17 @@ static lutra_status choose_image_size(const lutra_binding *binding, const lutra_
         vit->height = grid_height * vit->patch;
         vit->width = grid_width * vit->patch;
     }
-    if (!vit->height || vit->height % vit->patch || vit->width % vit->patch || vit->height > 8192 ||
-        vit->width > 8192)
+    if (!vit->height || vit->height % vit->patch || vit->width % vit->patch ||
+        vit->height > LUTRA_MAX_SIDE_OF_INPUT || vit->width > LUTRA_MAX_SIDE_OF_INPUT)
         return fail(binding, error, LUTRA_ERROR_ARGUMENT,
                     "the picture's size must be a multiple of the patch size %zu, at most 8192, not %zu",
                     vit->patch, vit->height % vit->patch ? vit->height : vit->width);
     vit->n_patches = (vit->height / vit->patch) * (vit->width / vit->patch);
     vit->n_tokens = vit->n_patches + vit->n_prefix;
+    if (vit->n_tokens > LUTRA_MAX_TOKENS)
+        return fail(binding, error, LUTRA_ERROR_UNSUPPORTED,
+                    "the picture comes to %zu tokens: at most %zu (is it too large for the patch size?)",
+                    vit->n_tokens, LUTRA_MAX_TOKENS);
     return LUTRA_OK;
 }
 
@@ -193,6 +207,9 @@ static lutra_status bind_tokens(lutra_binding *binding, lutra_vit_settings *sett
     if (status)
         return status;
     const size_t n = rank >= 2 ? shape[rank - 2] : 0;
+    if (n > LUTRA_MAX_TOKENS)
+        return fail(binding, error, LUTRA_ERROR_UNSUPPORTED,
+                    "the position embedding has %zu rows: at most %zu", n, LUTRA_MAX_TOKENS);
     if (!find_grid(settings, vit, n, &height, &width, &n_prefix))
         return fail(binding, error, LUTRA_ERROR_FORMAT,
                     "the position embedding's %zu rows fit no grid of patches with %zu other tokens", n,

@@ -9,6 +9,12 @@
 #include "model/binding.h"
 #include "model/vit_settings.h"
 
+/* What a model may have; docs/reliability.md. Memory follows from these and from what the file holds. */
+#define LUTRA_MAX_SIDE_OF_INPUT 8192 /* pixels */
+#define LUTRA_MAX_PATCH 1024
+#define LUTRA_MAX_REGISTERS 1024
+#define LUTRA_MAX_TOKENS 65536
+
 typedef struct lutra_linear {
     const lutra_named_matrix *weight;
     const float *bias; /* [n], or NULL */

@@ -187,6 +187,12 @@ lutra_status lutra_vit_plan(lutra_binding *binding, const lutra_vit *vit, lutra_
     const size_t patches = vit->n_patches * 3 * vit->patch * vit->patch;
     struct builder builder = {.vit = vit, .plan = plan, .block = LUTRA_NO_BLOCK};
     *plan = (lutra_plan){0};
+    /* No more than reserve() will count, which a machine of 32 bits could not. */
+    const uint64_t floats = (uint64_t)n * (2 * dim + max(3 * dim, vit->mlp_dim)) + patches +
+                            (uint64_t)2 * vit->n_features + (uint64_t)2 * vit->n_classes;
+    if (floats > PTRDIFF_MAX / sizeof(float) - 1024)
+        return lutra_fail(error, LUTRA_ERROR_MEMORY, lutra_safetensors_path(binding->file), LUTRA_NO_OFFSET,
+                          "its activations are too large for this machine");
     lutra_status status = lutra_binding_allocate(binding, 16 + 10 * vit->depth, sizeof *plan->steps, "a plan",
                                                  &plan->steps, error);
     if (status)

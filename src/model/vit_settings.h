@@ -88,7 +88,7 @@ json_t *lutra_vit_settings_to_lutra(const lutra_vit_settings *settings);
 lutra_status lutra_config_size(const json_t *object, const char *key, const char *path, size_t *value,
                                lutra_error *error); /* 1..65536 */
 lutra_status lutra_config_number(const json_t *object, const char *key, const char *path, double *value,
-                                 lutra_error *error); /* finite, > 0 */
+                                 lutra_error *error); /* > 0, a float's */
 lutra_status lutra_config_flag(const json_t *object, const char *key, const char *path, bool *value,
                                lutra_error *error);
 lutra_status lutra_config_rgb(const json_t *object, const char *key, const char *path, float *value /* [3] */,

@@ -8,6 +8,9 @@
 #include "format/json.h"
 
 #define MAX_BYTES (1 << 20) /* of a file; those that come with Lutra have 5 KiB */
+/* Beyond any device's numbers, in whatever unit; their products and quotients stay finite. */
+#define MAX_NUMBER 1e15
+#define MIN_NUMBER 1e-15
 
 /* What is being read; the first failure stays, and what follows it does nothing. */
 typedef struct reader {
@@ -55,8 +58,10 @@ static double read_number(reader *r, const json_t *object, const char *parent, c
         return 0;
     if (!number)
         refuse(r, where, "is missing");
-    else if (!json_is_number(value) || !(json_number_value(value) > 0) || !isfinite(json_number_value(value)))
+    else if (!json_is_number(value) || !(json_number_value(value) > 0))
         refuse(r, where, "must have a \"value\" that is a number above 0");
+    else if (json_number_value(value) < MIN_NUMBER || json_number_value(value) > MAX_NUMBER)
+        refuse(r, where, "must have a \"value\" within reason");
     else if (!json_string_value(json_object_get(number, "source")))
         refuse(r, where, "must say its \"source\"");
     else
@@ -68,7 +73,7 @@ static double read_number(reader *r, const json_t *object, const char *parent, c
 static size_t read_count(reader *r, const json_t *object, const char *parent, const char *key, double limit)
 {
     const double value = read_number(r, object, parent, key, REQUIRED);
-    if (r->status == LUTRA_OK && (value != floor(value) || value > limit))
+    if (r->status == LUTRA_OK && (value != floor(value) || value > limit || value > (double)(SIZE_MAX / 2)))
         refuse(r, key, "must be a whole number within reason");
     return r->status ? 0 : (size_t)value;
 }

@@ -20,7 +20,7 @@ lutra_status lutra_lru_create(size_t n_units, size_t capacity, lutra_lru **resul
 {
     lutra_lru *lru = NULL;
     *result = NULL;
-    if (n_units >= UINT32_MAX)
+    if (n_units >= UINT32_MAX || n_units >= (SIZE_MAX - sizeof *lru) / sizeof *lru->links)
         return lutra_fail_memory(error, SIZE_MAX, "a model of a cache");
     lutra_status status = lutra_allocate(1, sizeof *lru + (n_units + 1) * sizeof *lru->links,
                                          "a model of a cache", &lru, error);

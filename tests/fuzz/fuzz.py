@@ -50,7 +50,7 @@ ENVIRONMENT = dict(os.environ, LUTRA_ISA="reference", ASAN_OPTIONS="detect_stack
 
 def command(build, target, *arguments):
     options = TARGETS[target]
-    return [str(pathlib.Path(build) / "tests/fuzz" / f"fuzz-{target}"), f"-max_len={options['max_len']}", "-timeout=20",
+    return [str(pathlib.Path(build) / "tests/fuzz" / f"fuzz-{target}"), f"-max_len={options['max_len']}", "-timeout=20", "-report_slow_units=10000",
             "-rss_limit_mb=3000", "-malloc_limit_mb=1500", *map(str, arguments)]
 
 

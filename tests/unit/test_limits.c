@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The maxima of docs/reliability.md: what is at one is read, what is beyond it is refused by name before
+ * memory is taken for it; and sizes whose products do not fit into 32 or 64 bits. */
+#include "model_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../fuzz/tiny_model.h"
+#include "format/json.h"
+#include "format/safetensors_header.h"
+#include "image/axis.h"
+#include "image/picture.h"
+#include "kernels/gemm/gemm.h"
+#include "model/labels.h"
+#include "model/vit.h"
+
+/* ---- files made of a header and zeros ---------------------------------------------------------- */
+
+static uint8_t *make_file(const char *header, size_t n_data, size_t *size)
+{
+    const size_t length = strlen(header);
+    uint8_t *file = calloc(1, 8 + length + n_data);
+    assert_non_null(file);
+    for (size_t i = 0; i < 8; i++)
+        file[i] = (uint8_t)((uint64_t)length >> 8 * i);
+    memcpy(file + 8, header, length);
+    *size = 8 + length + n_data;
+    return file;
+}
+
+static lutra_status open_tensors(size_t n, lutra_error *error)
+{
+    char *header = malloc(n * 64 + 3), *at = header;
+    lutra_safetensors *file;
+    size_t size;
+    assert_non_null(header);
+    *at++ = '{';
+    for (size_t i = 0; i < n; i++)
+        at += snprintf(at, 64, "%s\"%zu\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}",
+                       i ? "," : "", i);
+    *at++ = '}';
+    *at = 0;
+    uint8_t *bytes = make_file(header, 0, &size);
+    const lutra_status status = lutra_safetensors_open_memory(bytes, size, "memory", &file, error);
+    if (status == LUTRA_OK) {
+        assert_int_equal(lutra_safetensors_count(file), n);
+        lutra_safetensors_close(file);
+    }
+    free(bytes);
+    free(header);
+    return status;
+}
+
+static void tensors_are_limited(void **state)
+{
+    (void)state;
+    lutra_error error;
+    assert_int_equal(open_tensors(LUTRA_MAX_TENSORS, &error), LUTRA_OK);
+    assert_int_equal(open_tensors(LUTRA_MAX_TENSORS + 1, &error), LUTRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "declares 65537 tensors; the limit is 65536"));
+}
+
+static void metadata_is_no_tensor_of_the_limit(void **state)
+{
+    (void)state;
+    lutra_error error;
+    lutra_safetensors *file;
+    size_t size;
+    /* The metadata of a file at the limit do not count: 3 entries stand for it, of which one is none. */
+    uint8_t *bytes = make_file(
+        "{\"__metadata__\":{},\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, &size);
+    assert_int_equal(lutra_safetensors_open_memory(bytes, size, "memory", &file, &error), LUTRA_OK);
+    assert_int_equal(lutra_safetensors_count(file), 1);
+    lutra_safetensors_close(file);
+    free(bytes);
+}
+
+static lutra_status open_shards(const char *folder, size_t n_shards, size_t tensors_in_each,
+                                lutra_error *error)
+{
+    char *index = malloc(n_shards * 64 + 64), *at = index;
+    lutra_safetensors *file;
+    assert_non_null(index);
+    at += sprintf(at, "{\"weight_map\":{");
+    for (size_t i = 0; i < n_shards; i++) {
+        char name[32];
+        char *header = malloc(tensors_in_each * 80 + 3), *end = header;
+        size_t size;
+        assert_non_null(header);
+        snprintf(name, sizeof name, "%zu.safetensors", i);
+        at += sprintf(at, "%s\"%zu.0\":\"%s\"", i ? "," : "", i, name);
+        for (size_t j = 0; j < tensors_in_each; j++)
+            end += sprintf(end, "%c\"%zu.%zu\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}",
+                           j ? ',' : '{', i, j);
+        sprintf(end, "}");
+        uint8_t *bytes = make_file(header, 0, &size);
+        fixture_write_bytes(folder, name, bytes, size);
+        free(bytes);
+        free(header);
+    }
+    sprintf(at, "}}");
+    fixture_write_text(folder, "model.safetensors.index.json", index);
+    char *path = fixture_path(folder, "model.safetensors.index.json");
+    const lutra_status status = lutra_safetensors_open(path, &file, error);
+    if (status == LUTRA_OK) {
+        assert_int_equal(lutra_safetensors_count(file), n_shards * tensors_in_each);
+        lutra_safetensors_close(file);
+    }
+    free(path);
+    free(index);
+    return status;
+}
+
+static void shards_are_limited(void **state)
+{
+    (void)state;
+    lutra_error error;
+    char *folder = fixture_folder();
+    assert_int_equal(open_shards(folder, LUTRA_MAX_SHARDS, 1, &error), LUTRA_OK);
+    assert_int_equal(open_shards(folder, LUTRA_MAX_SHARDS + 1, 1, &error), LUTRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "names more than 1024 shards"));
+    assert_int_equal(open_shards(folder, 2, LUTRA_MAX_TENSORS / 2 + 1, &error), LUTRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "its shards declare more than 65536 tensors"));
+    fixture_remove(folder);
+}
+
+static void headers_and_configurations_are_limited(void **state)
+{
+    (void)state;
+    const uint64_t sizes[] = {LUTRA_MAX_HEADER_BYTES, LUTRA_MAX_HEADER_BYTES + 1, UINT64_MAX};
+    static const char *const messages[] = {"is longer than the file", "its header would take 100000001 bytes",
+                                           "its header would take 18446744073709551615 bytes"};
+    uint8_t bytes[16] = {0};
+    lutra_safetensors *file;
+    lutra_error error;
+    json_t *json;
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t j = 0; j < 8; j++)
+            bytes[j] = (uint8_t)(sizes[i] >> 8 * j);
+        assert_int_equal(lutra_safetensors_open_memory(bytes, sizeof bytes, "memory", &file, &error),
+                         LUTRA_ERROR_FORMAT);
+        assert_non_null(strstr(error.message, messages[i]));
+    }
+    /* The parser stops at the first byte, the limit before it. */
+    assert_int_equal(lutra_json_parse("?", LUTRA_MAX_JSON_BYTES, "memory", 0, &json, &error),
+                     LUTRA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "invalid JSON"));
+    assert_int_equal(lutra_json_parse("?", (size_t)LUTRA_MAX_JSON_BYTES + 1, "memory", 0, &json, &error),
+                     LUTRA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "100000001 bytes of JSON are more than 100000000"));
+    assert_null(json);
+}
+
+/* ---- models ------------------------------------------------------------------------------------ */
+
+static const tiny_model small = {.dim = 8,
+                                 .depth = 1,
+                                 .n_heads = 2,
+                                 .mlp_dim = 4,
+                                 .patch = 1,
+                                 .grid_height = 2,
+                                 .grid_width = 2,
+                                 .n_classes = 3,
+                                 .n_registers = 1,
+                                 .dtype = LUTRA_F32};
+
+/* Another shape of a tensor, whose bytes follow; or another member of the description's `section`. */
+typedef struct change {
+    const char *tensor;
+    size_t rank;
+    int64_t shape[4];
+    const char *section, *key, *json;
+} change;
+
+static void apply(json_t *header, const change *c)
+{
+    json_t *metadata = json_object_get(header, "__metadata__");
+    if (c->tensor) {
+        json_t *shape = json_array(), *entry = json_object_get(header, c->tensor);
+        assert_non_null(entry);
+        for (size_t i = 0; i < c->rank; i++)
+            json_array_append_new(shape, json_integer((json_int_t)c->shape[i]));
+        json_object_set_new(entry, "shape", shape);
+    }
+    if (c->section) {
+        json_t *config = json_loads(json_string_value(json_object_get(metadata, "lutra.config")), 0, NULL);
+        json_t *value = json_loads(c->json, JSON_DECODE_ANY, NULL);
+        assert_true(config && value);
+        json_object_set_new(json_object_get(config, c->section), c->key, value);
+        char *text = json_dumps(config, JSON_COMPACT);
+        json_object_set_new(metadata, "lutra.config", json_string(text));
+        free(text);
+        json_decref(config);
+    }
+}
+
+/* F32 tensors one behind the other, all zeros. */
+static size_t lay_out(json_t *header)
+{
+    const char *name;
+    json_t *entry, *extent;
+    json_int_t at = 0;
+    json_object_foreach(header, name, entry)
+    {
+        json_int_t bytes = sizeof(float);
+        size_t i;
+        bool empty = false;
+        if (strcmp(name, "__metadata__") == 0)
+            continue;
+        json_array_foreach(json_object_get(entry, "shape"), i, extent) empty =
+            empty || json_integer_value(extent) == 0;
+        json_array_foreach(json_object_get(entry, "shape"), i, extent) if (!empty) bytes *=
+            json_integer_value(extent);
+        bytes = empty ? 0 : bytes;
+        json_object_set_new(entry, "data_offsets", json_pack("[I, I]", at, at + bytes));
+        at += bytes;
+    }
+    return (size_t)at;
+}
+
+static lutra_status open_changed(const tiny_model *shape, const change *changes, size_t n,
+                                 const lutra_model_options *options, lutra_model_info *info,
+                                 lutra_error *error)
+{
+    size_t size;
+    lutra_model *model;
+    uint8_t *bytes = tiny_model_make(shape, 1, &size);
+    size_t length = 0;
+    for (size_t i = 8; i-- > 0;)
+        length = length << 8 | bytes[i];
+    json_t *header = json_loadb((const char *)bytes + 8, length, 0, NULL);
+    assert_non_null(header);
+    free(bytes);
+    for (size_t i = 0; i < n; i++)
+        apply(header, &changes[i]);
+    const size_t n_data = lay_out(header);
+    char *text = json_dumps(header, JSON_COMPACT);
+    bytes = make_file(text, n_data, &size);
+    const lutra_status status = lutra_model_open_memory(bytes, size, options, &model, error);
+    if (status == LUTRA_OK && info)
+        *info = *lutra_model_get_info(model);
+    if (status)
+        assert_null(model);
+    lutra_model_close(model);
+    free(bytes);
+    free(text);
+    json_decref(header);
+    return status;
+}
+
+static void expect(const tiny_model *shape, const change *changes, size_t n, lutra_status status,
+                   const char *message)
+{
+    lutra_error error = {0};
+    const lutra_status found = open_changed(shape, changes, n, NULL, NULL, &error);
+    if (found != status || (message && !strstr(error.message, message)))
+        fail_msg("%s instead of %s (%s): %s", lutra_status_name(found), lutra_status_name(status),
+                 message ? message : "", error.message);
+}
+
+static void models_are_limited(void **state)
+{
+    (void)state;
+    tiny_model wide = small, patches = small;
+    expect(&small, NULL, 0, LUTRA_OK, NULL);
+    /* Positions of the class token and the patches alone fit any number of registers. */
+    const change positions = {.tensor = "pos_embed", .rank = 3, .shape = {1, 5, 8}};
+    const change registers[] = {positions,
+                                {.tensor = "reg_token", .rank = 3, .shape = {1, LUTRA_MAX_REGISTERS, 8}}};
+    const change more_registers[] = {
+        positions, {.tensor = "reg_token", .rank = 3, .shape = {1, LUTRA_MAX_REGISTERS + 1, 8}}};
+    expect(&small, registers, 2, LUTRA_OK, NULL);
+    expect(&small, more_registers, 2, LUTRA_ERROR_UNSUPPORTED, "1025 register tokens: at most 1024");
+
+    const change classes[] = {{.tensor = "head.weight", .rank = 2, .shape = {LUTRA_MAX_LABELS, 8}},
+                              {.tensor = "head.bias", .rank = 1, .shape = {LUTRA_MAX_LABELS}}};
+    const change more_classes[] = {{.tensor = "head.weight", .rank = 2, .shape = {LUTRA_MAX_LABELS + 1, 8}}};
+    expect(&small, classes, 2, LUTRA_OK, NULL);
+    expect(&small, more_classes, 1, LUTRA_ERROR_UNSUPPORTED, "65537 classes: at most 65536");
+
+    /* 1 + 1 + 65534 tokens, and one more; rows of positions likewise. */
+    const change tokens = {.section = "preprocessing", .key = "size", .json = "[7, 8190]"};
+    const change more_tokens = {.section = "preprocessing", .key = "size", .json = "[8, 8192]"};
+    const change rows = {.tensor = "pos_embed", .rank = 3, .shape = {1, LUTRA_MAX_TOKENS, 8}};
+    const change more_rows = {.tensor = "pos_embed", .rank = 3, .shape = {1, LUTRA_MAX_TOKENS + 1, 8}};
+    expect(&small, &tokens, 1, LUTRA_OK, NULL);
+    expect(&small, &more_tokens, 1, LUTRA_ERROR_UNSUPPORTED, "comes to 65538 tokens: at most 65536");
+    expect(&small, &rows, 1, LUTRA_OK, NULL);
+    expect(&small, &more_rows, 1, LUTRA_ERROR_UNSUPPORTED, "has 65537 rows: at most 65536");
+
+    /* The rest of a model this wide would take gigabytes: it is refused for that, not for its width. */
+    wide.n_registers = 0;
+    const change dim = {.tensor = "patch_embed.proj.weight", .rank = 4, .shape = {LUTRA_MAX_INPUTS, 3, 1, 1}};
+    const change more_dim = {
+        .tensor = "patch_embed.proj.weight", .rank = 4, .shape = {LUTRA_MAX_INPUTS + 1, 3, 1, 1}};
+    expect(&wide, &dim, 1, LUTRA_ERROR_FORMAT, "must have 163840 numbers");
+    expect(&wide, &more_dim, 1, LUTRA_ERROR_UNSUPPORTED, "an embedding dimension of 32769: at most 32768");
+
+    /* A patch's 3 channels are inputs: 104 x 104 pixels are the most. */
+    patches.grid_height = patches.grid_width = 1;
+    const size_t most = 104, sides[] = {most, most + 1, LUTRA_MAX_PATCH + 1};
+    static const char *const messages[] = {NULL, "has more than 32768 inputs",
+                                           "must have the shape [dim][3][patch][patch]"};
+    for (size_t i = 0; i < 3; i++) {
+        const int64_t side = (int64_t)sides[i];
+        char size[16];
+        snprintf(size, sizeof size, "%d", (int)side);
+        const change patch = {.tensor = "patch_embed.proj.weight",
+                              .rank = 4,
+                              .shape = {i == 2 ? 1 : 8, 3, side, side},
+                              .section = "preprocessing",
+                              .key = "size",
+                              .json = size};
+        expect(&patches, &patch, 1, i == 0 ? LUTRA_OK : LUTRA_ERROR_UNSUPPORTED, messages[i]);
+    }
+}
+
+static void pictures_for_a_model_are_limited(void **state)
+{
+    (void)state;
+    lutra_error error;
+    lutra_model_info info;
+    tiny_model model = small;
+    model.patch = 64;
+    const lutra_model_options edge = {.image_size = LUTRA_MAX_SIDE_OF_INPUT};
+    const lutra_model_options beyond = {.image_size = LUTRA_MAX_SIDE_OF_INPUT + 64};
+    assert_int_equal(open_changed(&model, NULL, 0, &edge, &info, &error), LUTRA_OK);
+    assert_int_equal(info.n_tokens, 2 + 128 * 128);
+    assert_int_equal(open_changed(&model, NULL, 0, &beyond, &info, &error), LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "at most 8192"));
+}
+
+/* A tensor without elements may declare any shape. These had products that came to small numbers modulo 2^64
+ * (or 2^32), so that what they are compared with agreed. */
+static void products_that_overflow_are_refused(void **state)
+{
+    (void)state;
+    tiny_model wide = small;
+    wide.dim = 16;
+    const bool is_short = sizeof(size_t) < sizeof(uint64_t); /* the reader refuses such an extent */
+    const lutra_status status = is_short ? LUTRA_ERROR_FORMAT : LUTRA_ERROR_UNSUPPORTED;
+    const change rows = {.tensor = "pos_embed", .rank = 3, .shape = {1, 5, 8}};
+    const change registers[] = {rows, {.tensor = "reg_token", .rank = 3, .shape = {1, (int64_t)1 << 61, 0}}};
+    const change short_registers[] = {rows,
+                                      {.tensor = "reg_token", .rank = 3, .shape = {1, (int64_t)1 << 29, 0}}};
+    const change positions = {.tensor = "pos_embed", .rank = 3, .shape = {1, (int64_t)1 << 60, 0}};
+    const change short_positions = {.tensor = "pos_embed", .rank = 3, .shape = {1, (int64_t)1 << 28, 0}};
+    expect(&small, registers, 2, status, is_short ? "overflows" : "register tokens: at most 1024");
+    expect(&small, short_registers, 2, LUTRA_ERROR_UNSUPPORTED, "register tokens: at most 1024");
+    expect(&wide, &positions, 1, status, is_short ? "overflows" : "rows: at most 65536");
+    expect(&wide, &short_positions, 1, LUTRA_ERROR_UNSUPPORTED, "rows: at most 65536");
+    /* A grid of 65536 x 65536 has 0 patches modulo 2^32: the positions' one row is then the class token's,
+     * and the grid would be read far beyond it. There is a grid of 1 x 1 instead. */
+    const change grid[] = {{.tensor = "pos_embed", .rank = 3, .shape = {1, 1, 8}},
+                           {.section = "model", .key = "image_size", .json = "65536"}};
+    expect(&small, grid, 2, LUTRA_OK, NULL);
+}
+
+/* What a double holds and a float does not became infinite, or 0 to divide by, when a model was run. */
+static void numbers_fit_floats(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool good;
+    } cases[] = {{"{\"eps\": 3e38, \"mean\": [-3e38, 0, 3e38]}", true},
+                 {"{\"eps\": 1.2e-38}", true},
+                 {"{\"eps\": 1e39}", false},
+                 {"{\"eps\": 1e-39}", false},
+                 {"{\"eps\": 0}", false},
+                 {"{\"mean\": [0, 0, 1e39]}", false},
+                 {"{\"mean\": [-1e300, 0, 0]}", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *json = json_loads(cases[i].text, 0, NULL);
+        double eps = 1;
+        float mean[3];
+        lutra_error error;
+        lutra_status status = lutra_config_number(json, "eps", "config.json", &eps, &error);
+        if (status == LUTRA_OK)
+            status = lutra_config_rgb(json, "mean", "config.json", mean, &error);
+        if (status != (cases[i].good ? LUTRA_OK : LUTRA_ERROR_FORMAT))
+            fail_msg("%s: %s", cases[i].text, lutra_status_name(status));
+        json_decref(json);
+    }
+}
+
+static lutra_status rescale(const char *factor, lutra_error *error)
+{
+    char text[128];
+    lutra_vit_settings settings;
+    snprintf(text, sizeof text, "{\"image_processor_type\": \"ViTImageProcessor\", \"rescale_factor\": %s}",
+             factor);
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    lutra_vit_settings_init(&settings);
+    const lutra_status status =
+        lutra_vit_settings_from_preprocessor(json, "preprocessor_config.json", "vit", &settings, error);
+    lutra_vit_settings_free(&settings);
+    json_decref(json);
+    return status;
+}
+
+static void a_factor_leaves_something_to_divide_by(void **state)
+{
+    (void)state;
+    lutra_error error;
+    assert_int_equal(rescale("0.00392156862745098", &error), LUTRA_OK);
+    assert_int_equal(rescale("1", &error), LUTRA_OK);
+    assert_int_equal(rescale("1e4", &error), LUTRA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "\"rescale_factor\" is out of range"));
+    assert_int_equal(rescale("1e-37", &error), LUTRA_OK);
+    assert_int_equal(rescale("1e38", &error), LUTRA_ERROR_FORMAT);
+}
+
+/* ---- everything else --------------------------------------------------------------------------- */
+
+static void labels_are_limited(void **state)
+{
+    (void)state;
+    lutra_error error;
+    json_t *labels;
+    char *folder = fixture_folder(), *path = fixture_path(folder, "labels.tsv");
+    fixture_write_text(folder, "labels.tsv", "65535\tlast\n");
+    assert_int_equal(lutra_labels_read(path, &labels, &error), LUTRA_OK);
+    assert_int_equal(json_array_size(labels), LUTRA_MAX_LABELS);
+    json_decref(labels);
+    fixture_write_text(folder, "labels.tsv", "65536\tone more\n");
+    assert_int_equal(lutra_labels_read(path, &labels, &error), LUTRA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "class index 65536 is out of range"));
+    free(path);
+    fixture_remove(folder);
+}
+
+static lutra_status begin_picture(uint64_t width, uint64_t height, lutra_error *error)
+{
+    const lutra_preprocessing p = {.height = 1, .width = 1, .crop_pct = 1, .resample = LUTRA_BICUBIC};
+    uint8_t pixels[3];
+    lutra_picture picture = {.name = "picture", .preprocessing = &p, .pixels = pixels};
+    const lutra_status status = lutra_picture_begin(&picture, width, height, 1, error);
+    lutra_resizer_free(picture.resizer);
+    return status;
+}
+
+static void pictures_are_limited(void **state)
+{
+    (void)state;
+    lutra_error error;
+    assert_int_equal(begin_picture(LUTRA_MAX_SIDE, 1, &error), LUTRA_OK);
+    assert_int_equal(begin_picture(1, LUTRA_MAX_SIDE, &error), LUTRA_OK);
+    assert_int_equal(begin_picture(LUTRA_MAX_SIDE + 1, 1, &error), LUTRA_ERROR_UNSUPPORTED);
+    assert_int_equal(begin_picture(1, LUTRA_MAX_SIDE + 1, &error), LUTRA_ERROR_UNSUPPORTED);
+    assert_int_equal(begin_picture(LUTRA_MAX_PIXELS / 64, 64, &error), LUTRA_ERROR_UNSUPPORTED);
+    assert_int_equal(begin_picture(1 << 14, LUTRA_MAX_PIXELS >> 14, &error), LUTRA_OK);
+    assert_int_equal(begin_picture(1 << 14, (LUTRA_MAX_PIXELS >> 14) + 1, &error), LUTRA_ERROR_UNSUPPORTED);
+    assert_int_equal(begin_picture((uint64_t)1 << 32, (uint64_t)1 << 32, &error), LUTRA_ERROR_UNSUPPORTED);
+    assert_int_equal(begin_picture(UINT64_MAX, 2, &error), LUTRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "2^28 pixels and 2^20 a side"));
+}
+
+/* The rows that a resize holds are as many as its filter is long, and never more than the picture has. */
+static void a_filter_is_no_longer_than_its_picture(void **state)
+{
+    (void)state;
+    for (int resample = 1; resample <= 5; resample++) {
+        const lutra_axis_request request = {
+            .source = 1000, .resized = 1, .n_wanted = 1, .resample = resample};
+        lutra_axis axis;
+        lutra_error error;
+        assert_int_equal(lutra_axis_create(&request, &axis, &error), LUTRA_OK);
+        assert_in_range(axis.max_taps, axis.taps[0].count, 1000);
+        lutra_axis_free(&axis);
+    }
+}
+
+static void descriptions_of_devices_are_limited(void **state)
+{
+    (void)state;
+    enum { LIMIT = 1 << 20 };
+    lutra_error error;
+    lutra_device device;
+    size_t n;
+    const char *root = getenv("LUTRA_SOURCE_ROOT");
+    char source[4096], *folder = fixture_folder(), *path = fixture_path(folder, "device.json");
+    snprintf(source, sizeof source, "%s/data/devices/pi5.json", root ? root : ".");
+    uint8_t *description = fixture_read(source, &n), *padded = malloc(LIMIT + 1);
+    assert_non_null(padded);
+    memset(padded, ' ', LIMIT + 1);
+    memcpy(padded, description, n);
+    fixture_write_bytes(folder, "device.json", padded, LIMIT);
+    assert_int_equal(lutra_device_read(path, &device, &error), LUTRA_OK);
+    fixture_write_bytes(folder, "device.json", padded, LIMIT + 1);
+    assert_int_equal(lutra_device_read(path, &device, &error), LUTRA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "too large"));
+    /* So that what is predicted is finite. */
+    fixture_write_text(
+        folder, "device.json",
+        "{\"name\": \"n\", \"title\": \"t\", \"core\": \"c\", \"isa\": \"neon\", \"cores\": "
+        "{\"value\": 4, \"source\": \"s\"}, \"clock_ghz\": {\"value\": 1e300, \"source\": \"s\"}}");
+    assert_int_equal(lutra_device_read(path, &device, &error), LUTRA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "\"clock_ghz\" must have a \"value\" within reason"));
+    free(padded);
+    free(description);
+    free(path);
+    fixture_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tensors_are_limited),
+        cmocka_unit_test(metadata_is_no_tensor_of_the_limit),
+        cmocka_unit_test(shards_are_limited),
+        cmocka_unit_test(headers_and_configurations_are_limited),
+        cmocka_unit_test(models_are_limited),
+        cmocka_unit_test(pictures_for_a_model_are_limited),
+        cmocka_unit_test(products_that_overflow_are_refused),
+        cmocka_unit_test(numbers_fit_floats),
+        cmocka_unit_test(a_factor_leaves_something_to_divide_by),
+        cmocka_unit_test(labels_are_limited),
+        cmocka_unit_test(pictures_are_limited),
+        cmocka_unit_test(a_filter_is_no_longer_than_its_picture),
+        cmocka_unit_test(descriptions_of_devices_are_limited),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
