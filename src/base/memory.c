@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/byte_order.h"
 #include "base/size.h"
 
 lutra_status lutra_allocate(size_t count, size_t size, const char *what, void *pointer, lutra_error *error)
