@@ -17,6 +17,7 @@
 
 #include "base/cpu.h"
 #include "base/file_map.h"
+#include "base/half.h"
 #include "base/memory.h"
 #include "base/size.h"
 
@@ -173,6 +174,95 @@ static void instruction_sets_imply_their_base(void **state)
 #endif
 }
 
+/* An instruction set counts where the processor has all that it is made of and the operating system saves its
+ * registers. */
+static void instruction_sets_need_all_their_bits(void **state)
+{
+    (void)state;
+    static const uint32_t fma_f16c = 1u << 12 | 1u << 29, avx2 = 1u << 5;
+    static const uint32_t avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+    const lutra_cpuid all = {.c1 = fma_f16c,
+                             .b7 = avx2 | avx512,
+                             .c7 = 1u << 1 | 1u << 11,
+                             .a7_1 = 1u << 4 | 1u << 5,
+                             .xcr0 = 0xe7};
+    const lutra_cpu cpu = lutra_cpu_of_x86(&all);
+    assert_true(cpu.avx2 && cpu.avx512 && cpu.avx512_vbmi && cpu.avx512_vnni && cpu.avx512_bf16 &&
+                cpu.avx_vnni);
+    assert_false(cpu.neon || cpu.neon_dot || cpu.neon_i8mm);
+    for (unsigned bit = 0; bit < 32; bit++) { /* one bit less */
+        const uint32_t others = ~(1u << bit);
+        lutra_cpuid less = all;
+        less.c1 &= others;
+        assert_int_equal(lutra_cpu_of_x86(&less).avx2, (fma_f16c >> bit & 1) == 0);
+        less = all;
+        less.b7 &= others;
+        assert_int_equal(lutra_cpu_of_x86(&less).avx2, bit != 5);
+        assert_int_equal(lutra_cpu_of_x86(&less).avx512, ((avx2 | avx512) >> bit & 1) == 0);
+        assert_int_equal(lutra_cpu_of_x86(&less).avx512_bf16, ((avx2 | avx512) >> bit & 1) == 0);
+        less = all;
+        less.c7 &= others;
+        assert_int_equal(lutra_cpu_of_x86(&less).avx512_vbmi, bit != 1);
+        assert_int_equal(lutra_cpu_of_x86(&less).avx512_vnni, bit != 11);
+        less = all;
+        less.a7_1 &= others;
+        assert_int_equal(lutra_cpu_of_x86(&less).avx_vnni, bit != 4);
+        assert_int_equal(lutra_cpu_of_x86(&less).avx512_bf16, bit != 5);
+        less = all;
+        less.xcr0 &= others;
+        assert_int_equal(lutra_cpu_of_x86(&less).avx2, bit != 1 && bit != 2);
+        assert_int_equal(lutra_cpu_of_x86(&less).avx512, (0xe6u >> bit & 1) == 0);
+    }
+    for (unsigned bits = 0; bits < 8; bits++) {
+        const bool neon = bits & 1, dot = bits & 2, i8mm = bits & 4;
+        const lutra_cpu arm =
+            lutra_cpu_of_arm((uint64_t)neon << 1 | (uint64_t)dot << 20, (uint64_t)i8mm << 13);
+        assert_int_equal(arm.neon, neon);
+        assert_int_equal(arm.neon_dot, neon && dot);
+        assert_int_equal(arm.neon_i8mm, neon && dot && i8mm);
+        assert_false(arm.avx2);
+    }
+}
+
+static void halves_round_to_even_and_overflow(void **state)
+{
+    (void)state;
+    static const struct {
+        float value;
+        uint16_t f16, bf16;
+    } cases[] = {
+        {0.0f, 0, 0},
+        {-0.0f, 0x8000, 0x8000},
+        {1.0f, 0x3c00, 0x3f80},
+        {-2.5f, 0xc100, 0xc020},
+        {65504.0f, 0x7bff, 0x4780},
+        {65520.0f, 0x7c00, 0x4780}, /* halfway to what would be the next number: even is infinity */
+        {-1e30f, 0xfc00, 0xf14a},
+        {0x1p-14f, 0x0400, 0x3880},
+        {0x1p-24f, 0x0001, 0x3380}, /* the least */
+        {0x1p-25f, 0x0000, 0x3300}, /* halfway to it */
+        {0x1.8p-24f, 0x0002, 0x33c0},
+        {1.0f + 0x1p-11f, 0x3c00, 0x3f80},
+        {1.0f + 0x3p-11f, 0x3c02, 0x3f80},
+        {1.0f + 0x1p-8f, 0x3c04, 0x3f80},
+        {1.0f + 0x3p-8f, 0x3c0c, 0x3f82},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(lutra_f32_to_f16(cases[i].value), cases[i].f16);
+        assert_int_equal(lutra_f32_to_bf16(cases[i].value), cases[i].bf16);
+    }
+    for (unsigned bits = 0; bits < 0x10000; bits++) { /* there and back */
+        const float f16 = lutra_f16_to_f32((uint16_t)bits), bf16 = lutra_bf16_to_f32((uint16_t)bits);
+        if ((bits & 0x7c00) != 0x7c00)
+            assert_int_equal(lutra_f32_to_f16(f16), bits);
+        if ((bits & 0x7f80) != 0x7f80)
+            assert_int_equal(lutra_f32_to_bf16(bf16), bits);
+    }
+    assert_int_equal(lutra_bits_of_float(lutra_f16_to_f32(0x7c00)), 0x7f800000u);
+    assert_int_equal(lutra_bits_of_float(lutra_f16_to_f32(0xfc00)), 0xff800000u);
+    assert_int_equal(lutra_bits_of_float(lutra_f16_to_f32(0x7e00)), 0x7fc00000u);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +274,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_no_file_is_an_error, make_folder, remove_folder),
         cmocka_unit_test(threads_follow_the_affinity),
         cmocka_unit_test(instruction_sets_imply_their_base),
+        cmocka_unit_test(instruction_sets_need_all_their_bits),
+        cmocka_unit_test(halves_round_to_even_and_overflow),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

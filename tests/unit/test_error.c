@@ -68,6 +68,8 @@ static void errno_is_named(void **state)
     lutra_error error;
     assert_int_equal(lutra_fail_errno(&error, ENOENT, "gone", "open"), LUTRA_ERROR_IO);
     assert_string_equal(error.message, "gone: cannot open: No such file or directory");
+    lutra_fail_errno(&error, 123456, NULL, "open");
+    assert_non_null(strstr(error.message, "123456"));
 }
 
 static void each_status_has_its_name(void **state)

@@ -151,6 +151,14 @@ static void headers_and_configurations_are_limited(void **state)
                      LUTRA_ERROR_FORMAT);
     assert_non_null(strstr(error.message, "100000001 bytes of JSON are more than 100000000"));
     assert_null(json);
+    for (size_t depth = 2048; depth <= 2049; depth++) {
+        char nested[2 * 2049];
+        memset(nested, '[', depth);
+        memset(nested + depth, ']', depth);
+        const lutra_status status = lutra_json_parse(nested, 2 * depth, "memory", 0, &json, &error);
+        assert_int_equal(status, depth == 2048 ? LUTRA_OK : LUTRA_ERROR_FORMAT);
+        json_decref(json);
+    }
 }
 
 /* ---- models ------------------------------------------------------------------------------------ */
@@ -330,6 +338,34 @@ static void pictures_for_a_model_are_limited(void **state)
     assert_int_equal(info.n_tokens, 2 + 128 * 128);
     assert_int_equal(open_changed(&model, NULL, 0, &beyond, &info, &error), LUTRA_ERROR_ARGUMENT);
     assert_non_null(strstr(error.message, "at most 8192"));
+}
+
+static void runs_are_limited(void **state)
+{
+    (void)state;
+    size_t size;
+    lutra_model *model;
+    lutra_context *context;
+    lutra_error error;
+    uint8_t *bytes = tiny_model_make(&small, 1, &size);
+    assert_int_equal(lutra_model_open_memory(bytes, size, NULL, &model, &error), LUTRA_OK);
+    const struct {
+        lutra_context_options options;
+        lutra_status status;
+        const char *message;
+    } cases[] = {{{.max_batch = 1024, .n_threads = 1}, LUTRA_OK, ""},
+                 {{.max_batch = 1025, .n_threads = 1}, LUTRA_ERROR_ARGUMENT, "a batch of 1025: at most 1024"},
+                 {{.max_batch = SIZE_MAX, .n_threads = 1}, LUTRA_ERROR_ARGUMENT, "at most 1024"},
+                 {{.n_threads = LUTRA_MAX_THREADS}, LUTRA_OK, ""},
+                 {{.n_threads = LUTRA_MAX_THREADS + 1}, LUTRA_ERROR_ARGUMENT, "64"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const lutra_status status = lutra_context_create(model, &cases[i].options, &context, &error);
+        if (status != cases[i].status || (status && !strstr(error.message, cases[i].message)))
+            fail_msg("case %zu: %s", i, lutra_status_name(status));
+        lutra_context_free(context);
+    }
+    lutra_model_close(model);
+    free(bytes);
 }
 
 /* A tensor without elements may declare any shape. These had products that came to small numbers modulo 2^64
@@ -515,6 +551,7 @@ int main(void)
         cmocka_unit_test(headers_and_configurations_are_limited),
         cmocka_unit_test(models_are_limited),
         cmocka_unit_test(pictures_for_a_model_are_limited),
+        cmocka_unit_test(runs_are_limited),
         cmocka_unit_test(products_that_overflow_are_refused),
         cmocka_unit_test(numbers_fit_floats),
         cmocka_unit_test(a_factor_leaves_something_to_divide_by),

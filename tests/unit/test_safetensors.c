@@ -182,6 +182,9 @@ static void reads_shards_and_keeps_them_in_their_folder(void **state)
     (void)state;
     char folder[] = "/tmp/lutra-shards-XXXXXX", command[256];
     assert_non_null(mkdtemp(folder));
+    char long_name[4200] = "{\"weight_map\":{\"a\":\"";
+    memset(long_name + strlen(long_name), 'n', 4100);
+    strcat(long_name, "\"}}");
     const struct image a = make("{" TENSOR("a", "U8", "[2]", "[0,2]") "}", 2);
     const struct image b = make("{" TENSOR("b", "U8", "[1]", "[0,1]") "}", 1);
     write_file(folder, "1.safetensors", a.bytes, a.size);
@@ -198,6 +201,11 @@ static void reads_shards_and_keeps_them_in_their_folder(void **state)
     check_index(folder, "{\"weight_map\":{\"a\":\"..\"}}", LUTRA_ERROR_FORMAT, "beside the index");
     check_index(folder, "{\"weight_map\":{\"a\":7}}", LUTRA_ERROR_FORMAT, "beside the index");
     check_index(folder, "{\"weight_map\":{\"a\":\"gone.safetensors\"}}", LUTRA_ERROR_IO, "No such file");
+    check_index(folder, "{\"weight_map\":{\"a\":\"\"}}", LUTRA_ERROR_FORMAT, "beside the index");
+    check_index(folder, "{\"weight_map\":{\"a\":\".\"}}", LUTRA_ERROR_FORMAT, "beside the index");
+    check_index(folder, "{\"weight_map\":[]}", LUTRA_ERROR_FORMAT, "weight_map");
+    check_index(folder, "[]", LUTRA_ERROR_FORMAT, "is not a JSON object");
+    check_index(folder, long_name, LUTRA_ERROR_IO, "too long a path");
     check_index(folder, "{}", LUTRA_ERROR_FORMAT, "weight_map");
     check_index(folder, "", LUTRA_ERROR_FORMAT, "invalid JSON");
     snprintf(command, sizeof command, "rm -r %s", folder);
@@ -213,6 +221,11 @@ static void reports_files_that_cannot_be_read(void **state)
     assert_non_null(strstr(error.message, "/nonexistent.safetensors"));
     assert_int_equal(lutra_safetensors_open("/tmp", &file, &error), LUTRA_ERROR_IO);
     assert_int_equal(lutra_safetensors_open("/dev/null", &file, &error), LUTRA_ERROR_IO);
+    assert_int_equal(lutra_safetensors_open("/nonexistent.index.json", &file, &error), LUTRA_ERROR_IO);
+    assert_non_null(strstr(error.message, "does not exist"));
+    assert_int_equal(lutra_safetensors_open_memory(NULL, 0, "memory", &file, &error), LUTRA_ERROR_ARGUMENT);
+    assert_null(file);
+    lutra_safetensors_close(file);
 }
 
 int main(void)

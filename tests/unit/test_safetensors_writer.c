@@ -329,6 +329,58 @@ static void test_bad_declarations(void **state)
     assert_int_equal(count_entries(), 0);
 }
 
+/* Sums beyond what an offset holds; each tensor alone would not be. */
+static void test_tensors_too_large_together(void **state)
+{
+    (void)state;
+    lutra_writer *writer;
+    lutra_error error;
+    size_t slot;
+    const size_t half = PTRDIFF_MAX / 2 + 1, most = PTRDIFF_MAX, more = most + 1;
+    assert_int_equal(lutra_writer_create("m", &writer, &error), LUTRA_OK);
+    assert_int_equal(lutra_writer_declare(writer, "x", LUTRA_U8, 1, &more, &slot, &error),
+                     LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "tensor x is too large"));
+    assert_int_equal(lutra_writer_declare(writer, "a", LUTRA_U8, 1, &half, &slot, &error), LUTRA_OK);
+    assert_int_equal(lutra_writer_declare(writer, "b", LUTRA_U8, 1, &most, &slot, &error), LUTRA_OK);
+    if (sizeof(size_t) == sizeof(uint64_t)) {
+        assert_int_equal(lutra_writer_begin(writer, NULL, NULL, 0, &error), LUTRA_ERROR_ARGUMENT);
+        assert_non_null(strstr(error.message, "its tensors are too large"));
+    }
+    lutra_writer_free(writer);
+}
+
+static void test_calls_out_of_order(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"key"}, *const values[] = {"value"}, *const no_text[] = {"\xff"};
+    lutra_writer *writer;
+    lutra_error error;
+    size_t slot;
+    const size_t nine[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
+    assert_int_equal(lutra_writer_create("m", &writer, &error), LUTRA_OK);
+    assert_int_equal(lutra_writer_declare(writer, "x", LUTRA_U8, 9, nine, &slot, &error),
+                     LUTRA_ERROR_ARGUMENT);
+    assert_int_equal(lutra_writer_declare(writer, "x", (lutra_dtype)99, 1, nine, &slot, &error),
+                     LUTRA_ERROR_ARGUMENT);
+    assert_int_equal(lutra_writer_declare(writer, "x", LUTRA_U8, 8, nine, &slot, &error), LUTRA_OK);
+    assert_int_equal(lutra_writer_write(writer, slot, 0, "x", 1, &error), LUTRA_ERROR_ARGUMENT);
+    assert_int_equal(lutra_writer_commit(writer, NULL, &error), LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "nothing was written to it"));
+    assert_int_equal(lutra_writer_begin(writer, keys, no_text, 1, &error), LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "\"key\" is not UTF-8"));
+    assert_int_equal(lutra_writer_begin(writer, keys, values, 1, &error), LUTRA_OK);
+    assert_int_equal(lutra_writer_begin(writer, keys, values, 1, &error), LUTRA_ERROR_ARGUMENT);
+    assert_int_equal(lutra_writer_declare(writer, "y", LUTRA_U8, 1, nine, &slot, &error),
+                     LUTRA_ERROR_ARGUMENT);
+    assert_int_equal(lutra_writer_write(writer, slot + 1, 0, "x", 1, &error), LUTRA_ERROR_ARGUMENT);
+    assert_int_equal(lutra_writer_write(writer, slot, 0, "x", 1, &error), LUTRA_OK);
+    assert_int_equal(lutra_writer_commit(writer, NULL, &error), LUTRA_OK);
+    lutra_writer_free(writer);
+    lutra_writer_free(NULL);
+    unlink("m");
+}
+
 enum { N_PIECES = 64, PIECE = 1000 };
 
 static void write_piece(void *job, size_t task, size_t worker)
@@ -371,6 +423,8 @@ int main(void)
         IN_FOLDER(test_links_in_the_way_are_not_followed),
         IN_FOLDER(test_outputs_that_are_no_files),
         IN_FOLDER(test_bad_declarations),
+        IN_FOLDER(test_tensors_too_large_together),
+        IN_FOLDER(test_calls_out_of_order),
         IN_FOLDER(test_many_threads_write_one_tensor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
