@@ -182,13 +182,9 @@ def minimise(arguments):
         merged.mkdir(parents=True)
         # What lies elsewhere in the repository comes first: the corpus need not have it again.
         elsewhere = [ROOT / path for path in TARGETS[target].get("inputs", [])]
-        have = FOUND / f"{target}.elsewhere"
-        shutil.rmtree(have, ignore_errors=True)
-        have.mkdir()
         for path in elsewhere:
             for file in path.iterdir():
-                if file.stat().st_size <= TARGETS[target]["max_len"]:
-                    shutil.copy(file, merged)
+                shutil.copy(file, merged)
         kept_already = {file.name for file in merged.iterdir()}
         sources = [folder for folder in (CORPUS / target, FOUND / target) if folder.is_dir()]
         subprocess.run(command(arguments.build, target, "-merge=1", merged, *sources), check=True, env=ENVIRONMENT,
