@@ -151,8 +151,8 @@ static void print_ratio(const bench_result *result, const bench_ratio *ratio)
 void bench_print_table(const bench_results *results, const tool_arguments *arguments)
 {
     const bench_result *first = &results->at[0];
-    printf("%s%s%s: %s multiply-adds an image, %s parameters; %s%s\n", tool_bold(stdout),
-           first->model->info->arch, tool_plain(stdout), tool_large(first->model->info->macs).text,
+    tool_print_bold(stdout, first->model->info->arch);
+    printf(": %s multiply-adds an image, %s parameters; %s%s\n", tool_large(first->model->info->macs).text,
            tool_count(first->model->info->n_parameters).text, first->isa,
            arguments->cold ? "; caches emptied before each run" : "");
     if (arguments->contend)

@@ -88,9 +88,10 @@ static double giga(double value)
 
 static void print_device(const lutra_device *d)
 {
-    printf("%s%s%s: %zu core%s (%s), %.2f GHz while one works, %.2f while all do\n", tool_bold(stdout),
-           d->title, tool_plain(stdout), d->n_cores, d->n_cores == 1 ? "" : "s", d->isa, giga(d->clock),
-           giga(d->clock_all));
+    tool_print_bold(stdout, d->title);
+    printf(": %zu core%s (", d->n_cores, d->n_cores == 1 ? "" : "s");
+    tool_print(stdout, d->isa);
+    printf("), %.2f GHz while one works, %.2f while all do\n", giga(d->clock), giga(d->clock_all));
     printf("  peak          %8.1f GMAC/s in f32, %.1f in int8 with one thread; %.1f and %.1f with %zu\n",
            giga(d->macs_per_cycle_f32 * d->clock), giga(d->macs_per_cycle_i8 * d->clock),
            giga(d->macs_per_cycle_f32 * d->clock_all * (double)d->n_cores),

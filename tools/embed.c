@@ -83,8 +83,10 @@ static int embed_and_write(const tool_arguments *arguments, const tool_session *
         result = tool_fail(&error);
     if (!result && arguments->json)
         result = print_json(arguments, session, files, unreadable, seconds);
-    else if (!result)
-        printf("%s  float32 [%zu][%zu], %.2f s\n", arguments->output, files->n, n_features, seconds);
+    if (!result && !arguments->json) {
+        tool_print(stdout, arguments->output);
+        printf("  float32 [%zu][%zu], %.2f s\n", files->n, n_features, seconds);
+    }
     if (!result && unreadable) {
         tool_error("%zu of the inputs cannot be read%s", unreadable,
                    decoder.n_unreadable ? "; the rows of unreadable pictures are NaN" : "");

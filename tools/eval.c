@@ -201,9 +201,8 @@ static int print_json(const evaluation *e, const tool_arguments *arguments)
 
 static void print_metrics(const runner *r, const tool_metrics *metrics)
 {
-    printf("%s", tool_bold(stdout));
-    tool_print(stdout, r->session.info->path);
-    printf("%s\n", tool_plain(stdout));
+    tool_print_bold(stdout, r->session.info->path);
+    putchar('\n');
     printf("  top-1      %6.2f %%\n", percent(metrics->top1, metrics->n));
     printf("  top-5      %6.2f %%\n", percent(metrics->top5, metrics->n));
     printf("  mean NLL   %8.4f nats\n", metrics->nll / (double)metrics->n);

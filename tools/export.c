@@ -12,8 +12,9 @@ static int report(const tool_arguments *arguments, double seconds)
     stat(arguments->output, &info);
     const uint64_t bytes = (uint64_t)info.st_size;
     if (!arguments->json) {
-        printf("%s  %s, %s tensors, %.2f s\n", arguments->output, tool_bytes(bytes).text,
-               lutra_dtype_name(arguments->dtype), seconds);
+        tool_print(stdout, arguments->output);
+        printf("  %s, %s tensors, %.2f s\n", tool_bytes(bytes).text, lutra_dtype_name(arguments->dtype),
+               seconds);
         return TOOL_DONE;
     }
     lutra_error error;

@@ -78,9 +78,10 @@ static void print_model(const tool_inspection *inspection)
         return;
     }
     const lutra_model_info *info = lutra_model_get_info(inspection->model);
-    printf("architecture  %s%s%s (family %s, known by %s%s)\n", tool_bold(stdout), info->arch,
-           tool_plain(stdout), info->family, strcmp(info->arch_source, "shapes") == 0 ? "" : "its ",
-           info->arch_source);
+    printf("architecture  ");
+    tool_print_bold(stdout, info->arch);
+    printf(" (family %s, known by %s%s)\n", info->family,
+           strcmp(info->arch_source, "shapes") == 0 ? "" : "its ", info->arch_source);
     printf(
         "              depth %zu, width %zu, %zu heads, MLP %zu, patches %zux%zu, %zu tokens (%zu of them no "
         "patches)\n",

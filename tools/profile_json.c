@@ -140,15 +140,18 @@ json_t *profile_json(const profile_results *results)
     return json;
 }
 
-/* Names of steps hold neither commas nor quotes: they are those of tensors, made of words and dots. What a
- * stranger's file calls its tensors otherwise is quoted. */
+/* A quote in it is written twice. */
 static void print_quoted(const char *text)
 {
+    char part[256];
     putchar('"');
-    for (; *text; text++) {
-        if (*text == '"')
-            putchar('"');
-        putchar((unsigned char)*text < 0x20 ? '?' : *text);
+    while (*text) {
+        lutra_escape(&text, part, sizeof part);
+        for (const char *at = part; *at; at++) {
+            if (*at == '"')
+                putchar('"');
+            putchar(*at);
+        }
     }
     putchar('"');
 }

@@ -44,9 +44,7 @@ static void print_roofline(const profile_result *result, const profile_numbers *
 static void print_row(const profile_result *result, const char *name, const profile_numbers *n)
 {
     char shown[29];
-    snprintf(shown, sizeof shown, "%s", name);
-    for (char *at = shown; *at; at++)
-        *at = (unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at; /* names come from strangers' files */
+    lutra_escape(&name, shown, sizeof shown);
     printf("%-28s %8.3f %5.1f%% ", shown, 1e3 * n->seconds.median, 100 * n->share);
     print_bar(n->share);
     printf(" %9s ", tool_large(n->macs).text);
@@ -121,10 +119,13 @@ static void print_result(const profile_result *result)
 {
     char weights[32];
     const lutra_device *device = &result->device->device;
-    printf("%s%s%s, %s, %s, %zu thread%s, batch %zu on %s (%s): ", tool_bold(stdout),
-           result->model->info->arch, tool_plain(stdout), weights_text(result, weights, sizeof weights),
-           tool_mode_name(result->mode), result->threads, result->threads == 1 ? "" : "s", result->batch,
-           device->title, result->isa);
+    tool_print_bold(stdout, result->model->info->arch);
+    printf(", %s, %s, %zu thread%s, batch %zu on ", weights_text(result, weights, sizeof weights),
+           tool_mode_name(result->mode), result->threads, result->threads == 1 ? "" : "s", result->batch);
+    tool_print(stdout, device->title);
+    printf(" (");
+    tool_print(stdout, result->isa);
+    printf("): ");
     if (result->is_predicted)
         printf("predicted %.3f ms a run; nothing was run\n", 1e3 * result->seconds.median);
     else

@@ -13,8 +13,9 @@ static int report(const tool_arguments *arguments, double seconds)
     stat(arguments->output, &info);
     const uint64_t bytes = (uint64_t)info.st_size;
     if (!arguments->json) {
-        printf("%s  %s, %s with random weights of seed %" PRIu64 ", %.2f s\n", arguments->output,
-               tool_bytes(bytes).text, arguments->model.arch, arguments->seed, seconds);
+        tool_print(stdout, arguments->output);
+        printf("  %s, %s with random weights of seed %" PRIu64 ", %.2f s\n", tool_bytes(bytes).text,
+               arguments->model.arch, arguments->seed, seconds);
         return TOOL_DONE;
     }
     lutra_error error;

@@ -73,8 +73,18 @@ const char *tool_plain(FILE *stream)
 
 void tool_print(FILE *stream, const char *text)
 {
-    for (; *text; text++)
-        fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, stream);
+    char part[256];
+    while (*text) {
+        lutra_escape(&text, part, sizeof part);
+        fputs(part, stream);
+    }
+}
+
+void tool_print_bold(FILE *stream, const char *text)
+{
+    fputs(tool_bold(stream), stream);
+    tool_print(stream, text);
+    fputs(tool_plain(stream), stream);
 }
 
 tool_text tool_bytes(uint64_t bytes)

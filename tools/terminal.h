@@ -21,8 +21,9 @@ int tool_out_of_memory(void); /* says so, returns TOOL_FAILED */
 const char *tool_bold(FILE *stream);
 const char *tool_plain(FILE *stream);
 
-/* `text` with control characters replaced: names come from strangers' files. */
+/* `text` with what steers a terminal escaped: names come from strangers' files. */
 void tool_print(FILE *stream, const char *text);
+void tool_print_bold(FILE *stream, const char *text);
 
 typedef struct tool_text {
     char text[32];

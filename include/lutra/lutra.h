@@ -55,11 +55,17 @@ typedef enum lutra_status {
 typedef struct lutra_error {
     lutra_status status;
     uint64_t offset;   /* byte in the file, or LUTRA_NO_OFFSET */
-    char path[512];    /* the file, or "" */
+    char path[512];    /* the file, or ""; escaped as the message (lutra_escape) */
     char message[768]; /* the whole sentence for a person, path and offset included; no newline */
 } lutra_error;
 
 LUTRA_API const char *lutra_status_name(lutra_status status);
+
+/* Text from a stranger's file (a label, a tensor's name) as a terminal may show it: what steers one, control
+ * characters and marks that turn the direction of writing, becomes \u001b, and bytes that are no UTF-8 \xff;
+ * all else stays. Writes what finds room in `out`, ended by 0, moves `*text` behind what it took, and returns
+ * the length written. Messages of errors are escaped already. */
+LUTRA_API size_t lutra_escape(const char **text, char *out, size_t size);
 
 /* "MAJOR.MINOR.PATCH" of the library that is running. */
 LUTRA_API const char *lutra_version(void);
@@ -548,6 +554,12 @@ LUTRA_API lutra_status lutra_export_file(const char *input, const char *output, 
 /* Writes a dense F32 model of a known architecture with seeded random weights of realistic spread. */
 LUTRA_API lutra_status lutra_random_file(const char *arch, uint64_t seed, const char *output,
                                          lutra_progress progress, void *progress_user, lutra_error *error);
+
+/* Writes `bytes` of `data` and `more_bytes` of `more` (either may have none) to `path` in the way in which
+ * models are written: under a temporary name, locked, synced, renamed; an older file stays until the new one
+ * is whole. For reports and tables that belong to a model. Errors: ARGUMENT ("-"), IO, MEMORY. */
+LUTRA_API lutra_status lutra_write_file(const char *path, const void *data, size_t bytes, const void *more,
+                                        size_t more_bytes, lutra_error *error);
 
 /* ---- any safetensors file ---------------------------------------------------------------------- */
 

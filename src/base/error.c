@@ -26,14 +26,6 @@ const char *lutra_status_name(lutra_status status)
     return "unknown";
 }
 
-/* Names come from strangers' files: a control character must not reach a person's terminal. */
-static void replace_control_characters(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
-}
-
 lutra_status lutra_fail(lutra_error *error, lutra_status status, const char *path, uint64_t offset,
                         const char *format, ...)
 {
@@ -41,25 +33,27 @@ lutra_status lutra_fail(lutra_error *error, lutra_status status, const char *pat
         return status;
     error->status = status;
     error->offset = offset;
-    snprintf(error->path, sizeof error->path, "%s", path ? path : "");
 
+    char text[sizeof error->message] = "";
     size_t used = 0;
     if (path && *path) {
-        int n = snprintf(error->message, sizeof error->message, "%s: ", error->path);
+        int n = snprintf(text, sizeof text, "%.*s: ", (int)sizeof error->path - 1, path);
         used = n > 0 ? (size_t)n : 0;
     }
-    if (offset != LUTRA_NO_OFFSET && used < sizeof error->message) {
-        int n = snprintf(error->message + used, sizeof error->message - used, "byte %" PRIu64 ": ", offset);
+    if (offset != LUTRA_NO_OFFSET && used < sizeof text) {
+        int n = snprintf(text + used, sizeof text - used, "byte %" PRIu64 ": ", offset);
         used += n > 0 ? (size_t)n : 0;
     }
-    if (used < sizeof error->message) {
+    if (used < sizeof text) {
         va_list arguments;
         va_start(arguments, format);
-        vsnprintf(error->message + used, sizeof error->message - used, format, arguments);
+        vsnprintf(text + used, sizeof text - used, format, arguments);
         va_end(arguments);
     }
-    replace_control_characters(error->path);
-    replace_control_characters(error->message);
+    /* Names come from strangers' files: what steers a terminal must not reach a person's. */
+    const char *from = path ? path : "", *message = text;
+    lutra_escape(&from, error->path, sizeof error->path);
+    lutra_escape(&message, error->message, sizeof error->message);
     return status;
 }
 
