@@ -6,15 +6,18 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "compress/sha256.h"
 #include "format/clustered.h"
+#include "format/json.h"
 
 /* {"name", "bytes", "sha256"} of a file of the source. */
-static lutra_status describe_source_file(lutra_job *job, const char *path, json_t *list, lutra_error *error)
+static lutra_status describe_source_file(lutra_job *job, const char *path, json_t **list, lutra_error *error)
 {
     const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
     lutra_sha256 hash;
-    char hex[65];
+    char hex[65], escaped[1024];
     uint64_t bytes = 0;
     FILE *file = fopen(path, "rb");
     uint8_t *buffer = NULL;
@@ -34,9 +37,13 @@ static lutra_status describe_source_file(lutra_job *job, const char *path, json_
     if (status == LUTRA_OK && ferror(file))
         status = lutra_fail(error, LUTRA_ERROR_IO, path, bytes, "cannot read it");
     lutra_sha256_end(&hash, hex);
+    if (!lutra_is_utf8(name, strlen(name))) { /* as JSON must be; a file's name may be any bytes */
+        lutra_escape(&name, escaped, sizeof escaped);
+        name = escaped;
+    }
     if (status == LUTRA_OK)
-        json_array_append_new(list, json_pack("{s:s, s:I, s:s}", "name", slash ? slash + 1 : path, "bytes",
-                                              (json_int_t)bytes, "sha256", hex));
+        lutra_json_append(
+            list, json_pack("{s:s, s:I, s:s}", "name", name, "bytes", (json_int_t)bytes, "sha256", hex));
     free(buffer);
     fclose(file);
     return status;
@@ -62,15 +69,15 @@ lutra_status lutra_describe_source(lutra_job *job, const lutra_model *model, jso
     lutra_status status = LUTRA_OK;
     const char *last = NULL;
     *source = json_array();
-    if (!*source)
-        return lutra_fail_memory(error, 0, "the source's description");
     /* Tensors come shard after shard. */
     for (size_t i = 0; i < lutra_safetensors_count(file) && status == LUTRA_OK; i++) {
         const char *path = lutra_safetensors_at(file, i)->path;
         if (!last || strcmp(path, last) != 0)
-            status = describe_source_file(job, path, *source, error);
+            status = describe_source_file(job, path, source, error);
         last = path;
     }
+    if (status == LUTRA_OK && !*source)
+        return lutra_fail_memory(error, SIZE_MAX, "the source's description");
     if (status == LUTRA_OK)
         sum_up(*source, sum);
     return status;
@@ -87,7 +94,7 @@ static json_t *describe_matrix(const lutra_named_matrix *named, size_t n_cluster
 {
     json_t *shape = json_array();
     for (size_t i = 0; i < named->rank; i++)
-        json_array_append_new(shape, json_integer((json_int_t)named->shape[i]));
+        lutra_json_append(&shape, json_integer((json_int_t)named->shape[i]));
     return json_pack("{s:o, s:s, s:I, s:i, s:s}", "shape", shape, "dtype", lutra_dtype_name(named->dtype),
                      "clusters", (json_int_t)n_clusters, "bits", (int)lutra_index_bits(n_clusters), "scope",
                      lutra_scope_name(scope));
@@ -100,17 +107,17 @@ static json_t *describe_clustering(const lutra_cluster_options *options)
     const size_t pictures = options->calibration_pixels ? options->n_calibration_pictures : 0;
     json_t *json = json_object();
     if (options->budget_unit)
-        json_object_set_new(json, "budget", json_pack("{s:f}", units[options->budget_unit], options->budget));
+        lutra_json_set(&json, "budget", json_pack("{s:f}", units[options->budget_unit], options->budget));
     else
-        json_object_set_new(json, "clusters", json_integer((json_int_t)options->n_clusters));
-    json_object_set_new(json, "scope", json_string(lutra_scope_name(options->scope)));
-    json_object_set_new(
-        json, "codebook",
-        json_string(lutra_codebook_is_i8(options, options->budget_unit ? 2 : options->n_clusters) ? "I8"
-                                                                                                  : "F32"));
-    json_object_set_new(json, "exact", json_boolean(options->exact));
-    json_object_set_new(json, "calibration_pictures", json_integer((json_int_t)pictures));
-    json_object_set_new(json, "library", json_string(lutra_version()));
+        lutra_json_set(&json, "clusters", json_integer((json_int_t)options->n_clusters));
+    lutra_json_set(&json, "scope", json_string(lutra_scope_name(options->scope)));
+    lutra_json_set(&json, "codebook",
+                   json_string(lutra_codebook_is_i8(options, options->budget_unit ? 2 : options->n_clusters)
+                                   ? "I8"
+                                   : "F32"));
+    lutra_json_set(&json, "exact", json_boolean(options->exact));
+    lutra_json_set(&json, "calibration_pictures", json_integer((json_int_t)pictures));
+    lutra_json_set(&json, "library", json_string(lutra_version()));
     return json;
 }
 
@@ -121,19 +128,19 @@ lutra_status lutra_cluster_config(const lutra_model *model, const lutra_cluster_
     lutra_status status = lutra_model_describe(model, &description, error);
     if (status)
         return status;
-    json_t *config = json_loads(description, 0, NULL);
-    json_t *tensors = json_object();
+    json_t *config, *tensors = json_object();
+    status = lutra_json_parse(description, strlen(description), NULL, 0, &config, error);
     free(description);
     for (size_t i = 0; i < lutra_model_n_matrices(model); i++) {
         const lutra_named_matrix *named = lutra_model_matrix(model, i);
-        json_object_set_new(tensors, named->name, describe_matrix(named, n_clusters[i], options->scope));
+        lutra_json_set(&tensors, named->name, describe_matrix(named, n_clusters[i], options->scope));
     }
-    json_object_set_new(config, "clustering", describe_clustering(options));
-    json_object_set(config, "source", source);
-    json_object_set_new(config, "tensors", tensors);
-    *text = json_dumps(config, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    if (!*text)
-        status = lutra_fail_memory(error, 0, "the output's description");
+    lutra_json_set(&config, "clustering", describe_clustering(options));
+    lutra_json_set(&config, "source", json_incref(source));
+    lutra_json_set(&config, "tensors", tensors);
+    if (status == LUTRA_OK)
+        status = lutra_json_text(config, JSON_COMPACT | JSON_REAL_PRECISION(9), "the output's description",
+                                 text, error);
     json_decref(config);
     return status;
 }

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "format/clustered.h"
+#include "format/json.h"
 
 #define PIECE_BYTES ((size_t)4 << 20)
 
@@ -78,13 +79,17 @@ lutra_status lutra_begin_dense(lutra_writer *writer, const char *description, lu
 {
     /* "format" tells the readers of PyTorch that its conventions hold. */
     static const char *const keys[] = {"format", "lutra.version", "lutra.config"};
-    json_t *config = json_loads(description, 0, NULL);
-    char *text = NULL;
-    if (config && json_object_set_new(config, "tensors", json_object()) == 0)
-        text = json_dumps(config, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_t *config;
+    lutra_status status = lutra_json_parse(description, strlen(description), NULL, 0, &config, error);
+    if (status)
+        return status;
+    lutra_json_set(&config, "tensors", json_object());
+    char *text;
+    status = lutra_json_text(config, JSON_COMPACT | JSON_REAL_PRECISION(9), "the output's description", &text,
+                             error);
     const char *const values[] = {"pt", LUTRA_FORMAT_VERSION, text};
-    lutra_status status = text ? lutra_writer_begin(writer, keys, values, 3, error)
-                               : lutra_fail_memory(error, 0, "the output's description");
+    if (status == LUTRA_OK)
+        status = lutra_writer_begin(writer, keys, values, 3, error);
     free(text);
     json_decref(config);
     return status;

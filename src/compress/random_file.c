@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "compress/job.h"
+#include "format/json.h"
 #include "model/vit.h"
 
 #define PIECE_ELEMENTS ((size_t)1 << 18)
@@ -115,9 +116,11 @@ static lutra_status begin(random_job *c, lutra_error *error)
     lutra_vit_settings_from_arch(c->arch, &settings);
     settings.preprocessing.height = settings.preprocessing.width = c->arch->image_size;
     json_t *json = lutra_vit_settings_to_lutra(&settings);
-    char *description = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    lutra_status status = description ? lutra_begin_dense(c->writer, description, error)
-                                      : lutra_fail_memory(error, 0, "the output's description");
+    char *description;
+    lutra_status status = lutra_json_text(json, JSON_COMPACT | JSON_REAL_PRECISION(9),
+                                          "the output's description", &description, error);
+    if (status == LUTRA_OK)
+        status = lutra_begin_dense(c->writer, description, error);
     free(description);
     json_decref(json);
     lutra_vit_settings_free(&settings);

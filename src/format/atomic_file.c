@@ -99,10 +99,12 @@ static lutra_status open_temporary(lutra_atomic_file *file, lutra_error *error)
         if (file->descriptor < 0)
             return lutra_fail_errno(error, errno, file->path, "create its temporary file");
         lutra_status status = lock_temporary(file, &again, error);
-        if (status == LUTRA_OK && !again && ftruncate(file->descriptor, 0) != 0)
+        if (status == LUTRA_OK && !again) {
+            if (ftruncate(file->descriptor, 0) == 0)
+                return LUTRA_OK;
             status = lutra_fail_errno(error, errno, file->path, "empty its temporary file");
-        if (status == LUTRA_OK && !again)
-            return LUTRA_OK;
+            unlinkat(file->folder, file->temporary, 0); /* locked, and so ours */
+        }
         close(file->descriptor); /* without removing what is not ours */
         file->descriptor = -1;
         if (status)
@@ -203,6 +205,21 @@ void lutra_atomic_file_close(lutra_atomic_file *file)
     free(file->name);
     free(file->temporary);
     free(file);
+}
+
+lutra_status lutra_write_file(const char *path, const void *data, size_t bytes, const void *more,
+                              size_t more_bytes, lutra_error *error)
+{
+    lutra_atomic_file *file = NULL;
+    lutra_status status = lutra_atomic_file_open(path, &file, error);
+    if (status == LUTRA_OK)
+        status = lutra_atomic_file_write(file, 0, data, bytes, error);
+    if (status == LUTRA_OK)
+        status = lutra_atomic_file_write(file, bytes, more, more_bytes, error);
+    if (status == LUTRA_OK)
+        status = lutra_atomic_file_commit(file, error);
+    lutra_atomic_file_close(file);
+    return status;
 }
 
 const char *lutra_atomic_file_path(const lutra_atomic_file *file)

@@ -14,6 +14,17 @@
 lutra_status lutra_json_parse(const void *text, size_t size, const char *path, uint64_t base, json_t **json,
                               lutra_error *error);
 
+/* Adds a member, or an element, whose reference it takes. Where that fails for lack of memory the whole
+ * object becomes NULL and stays so, and so does what it is added to: a document is there in full or not at
+ * all. Text in it is UTF-8 (else it is lost as if memory had run out). */
+void lutra_json_set(json_t **object, const char *key, json_t *value);
+void lutra_json_append(json_t **array, json_t *value);
+
+/* A document as text, as json_dumps makes it; free with free(). NULL: LUTRA_ERROR_MEMORY, as where memory
+ * runs out now. `what` is for the message. */
+lutra_status lutra_json_text(const json_t *json, size_t flags, const char *what, char **text,
+                             lutra_error *error);
+
 /* The whole file; `*json` NULL and LUTRA_OK where it does not exist. */
 lutra_status lutra_json_read_optional(const char *path, json_t **json, lutra_error *error);
 

@@ -8,7 +8,9 @@
 
 #include "base/memory.h"
 #include "base/size.h"
+#include "base/text.h"
 #include "format/atomic_file.h"
+#include "format/json.h"
 #include "format/safetensors_header.h"
 
 #define DATA_ALIGNMENT 64
@@ -89,6 +91,7 @@ static int order_class_of(const char *name, lutra_dtype dtype, size_t bytes)
     }
 }
 
+/* Room for one more, which is not counted yet. */
 static lutra_status add_slot(lutra_writer *writer, slot **added, lutra_error *error)
 {
     if (writer->n_slots == writer->capacity) {
@@ -107,15 +110,15 @@ static lutra_status add_slot(lutra_writer *writer, slot **added, lutra_error *er
         writer->slots = slots;
         writer->capacity = capacity;
     }
-    *added = &writer->slots[writer->n_slots++];
+    *added = &writer->slots[writer->n_slots];
     return LUTRA_OK;
 }
 
 static json_t *shape_json(size_t rank, const size_t *shape)
 {
     json_t *array = json_array();
-    for (size_t i = 0; i < rank && array; i++)
-        json_array_append_new(array, json_integer((json_int_t)shape[i]));
+    for (size_t i = 0; i < rank; i++)
+        lutra_json_append(&array, json_integer((json_int_t)shape[i]));
     return array;
 }
 
@@ -134,15 +137,18 @@ lutra_status lutra_writer_declare(lutra_writer *writer, const char *name, lutra_
     if (json_object_get(writer->header, name))
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, path, LUTRA_NO_OFFSET,
                           "two tensors would be called %s in it", name);
-    json_t *entry =
-        json_pack("{s:s, s:o}", "dtype", lutra_dtype_name(dtype), "shape", shape_json(rank, shape));
-    if (!entry || json_object_set_new(writer->header, name, entry) != 0)
+    if (!lutra_is_utf8(name, strlen(name)))
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, path, LUTRA_NO_OFFSET,
-                          "the name of tensor %s is not UTF-8, or memory ran out", name);
+                          "the name of tensor %s is not UTF-8", name);
     slot *added = NULL;
     lutra_status status = add_slot(writer, &added, error);
     if (status)
         return status;
+    json_t *entry =
+        json_pack("{s:s, s:o}", "dtype", lutra_dtype_name(dtype), "shape", shape_json(rank, shape));
+    if (!entry || json_object_set_new(writer->header, name, entry) != 0)
+        return lutra_fail_memory(error, sizeof *entry, "the output's header");
+    writer->n_slots++;
     added->entry = entry;
     added->name = json_object_iter_key(json_object_iter_at(writer->header, name));
     added->order_class = order_class_of(name, dtype, bytes);
@@ -151,8 +157,8 @@ lutra_status lutra_writer_declare(lutra_writer *writer, const char *name, lutra_
     return LUTRA_OK;
 }
 
-/* Lays the tensors out, offsets counted from the start of the data; the sum of all bytes, or UINT64_MAX. */
-static uint64_t place_tensors(lutra_writer *writer)
+/* Lays the tensors out, offsets counted from the start of the data. */
+static lutra_status place_tensors(lutra_writer *writer, uint64_t *data_bytes, lutra_error *error)
 {
     uint64_t at = 0;
     for (int order_class = 0; order_class < N_CLASSES; order_class++) {
@@ -161,14 +167,17 @@ static uint64_t place_tensors(lutra_writer *writer)
             if (tensor->order_class != order_class)
                 continue;
             if (tensor->bytes > INT64_MAX - at)
-                return UINT64_MAX;
+                return lutra_fail(error, LUTRA_ERROR_ARGUMENT, lutra_atomic_file_path(writer->file),
+                                  LUTRA_NO_OFFSET, "its tensors are too large");
             tensor->offset = at;
             at += tensor->bytes;
-            json_object_set_new(tensor->entry, "data_offsets",
-                                json_pack("[I, I]", (json_int_t)tensor->offset, (json_int_t)at));
+            if (json_object_set_new(tensor->entry, "data_offsets",
+                                    json_pack("[I, I]", (json_int_t)tensor->offset, (json_int_t)at)) != 0)
+                return lutra_fail_memory(error, sizeof(json_t), "the output's header");
         }
     }
-    return at;
+    *data_bytes = at;
+    return LUTRA_OK;
 }
 
 static lutra_status write_header(lutra_writer *writer, uint64_t *data_start, lutra_error *error)
@@ -177,7 +186,9 @@ static lutra_status write_header(lutra_writer *writer, uint64_t *data_start, lut
     const size_t n = json_dumpb(writer->header, NULL, 0, JSON_COMPACT);
     const size_t total = lutra_round_up(LENGTH_BYTES + n, DATA_ALIGNMENT);
     char *text = NULL;
-    if (n == 0 || total - LENGTH_BYTES > LUTRA_MAX_HEADER_BYTES)
+    if (n == 0)
+        return lutra_fail_memory(error, SIZE_MAX, "the output's header");
+    if (total - LENGTH_BYTES > LUTRA_MAX_HEADER_BYTES)
         return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, path, LUTRA_NO_OFFSET,
                           "its header would have %zu bytes; safetensors allows %d", n,
                           LUTRA_MAX_HEADER_BYTES);
@@ -187,8 +198,10 @@ static lutra_status write_header(lutra_writer *writer, uint64_t *data_start, lut
     memset(text, ' ', total);
     for (int i = 0; i < LENGTH_BYTES; i++)
         text[i] = (char)((total - LENGTH_BYTES) >> (8 * i) & 0xff);
-    json_dumpb(writer->header, text + LENGTH_BYTES, n, JSON_COMPACT);
-    status = lutra_atomic_file_write(writer->file, 0, text, total, error);
+    if (json_dumpb(writer->header, text + LENGTH_BYTES, n, JSON_COMPACT) != n)
+        status = lutra_fail_memory(error, n, "the output's header");
+    else
+        status = lutra_atomic_file_write(writer->file, 0, text, total, error);
     *data_start = total;
     free(text);
     return status;
@@ -199,20 +212,21 @@ lutra_status lutra_writer_begin(lutra_writer *writer, const char *const *keys, c
 {
     const char *path = lutra_atomic_file_path(writer->file);
     json_t *metadata = json_object_get(writer->header, METADATA_KEY);
-    uint64_t data_start = 0;
+    uint64_t data_start = 0, data_bytes = 0;
     if (writer->begun)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, path, LUTRA_NO_OFFSET,
                           "its header was written before");
     for (size_t i = 0; i < n_metadata; i++)
-        if (json_object_set_new(metadata, keys[i], json_string(values[i])) != 0)
+        if (!lutra_is_utf8(keys[i], strlen(keys[i])) || !lutra_is_utf8(values[i], strlen(values[i])))
             return lutra_fail(error, LUTRA_ERROR_ARGUMENT, path, LUTRA_NO_OFFSET,
-                              "the metadata \"%s\" is not UTF-8, or memory ran out", keys[i]);
+                              "the metadata \"%s\" is not UTF-8", keys[i]);
+        else if (json_object_set_new(metadata, keys[i], json_string(values[i])) != 0)
+            return lutra_fail_memory(error, strlen(values[i]), "the output's metadata");
     if (n_metadata == 0)
         json_object_del(writer->header, METADATA_KEY);
-    const uint64_t data_bytes = place_tensors(writer);
-    if (data_bytes == UINT64_MAX)
-        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, path, LUTRA_NO_OFFSET, "its tensors are too large");
-    lutra_status status = write_header(writer, &data_start, error);
+    lutra_status status = place_tensors(writer, &data_bytes, error);
+    if (status == LUTRA_OK)
+        status = write_header(writer, &data_start, error);
     if (status)
         return status;
     for (size_t i = 0; i < writer->n_slots; i++)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "format/json.h"
 #include "model/vit_settings.h"
 
 static bool is_one_of(const char *text, const char *const *names, size_t n)
@@ -74,19 +75,20 @@ static lutra_status read_arch(const json_t *config, const char *path, lutra_vit_
 }
 
 /* id2label maps "0", "1", ... to names. */
-static void read_labels(const json_t *config, lutra_vit_settings *settings)
+static lutra_status read_labels(const json_t *config, lutra_vit_settings *settings, lutra_error *error)
 {
     const json_t *names = json_object_get(config, "id2label");
     char key[24];
     if (!json_is_object(names) || json_object_size(names) == 0)
-        return;
+        return LUTRA_OK;
     json_decref(settings->labels);
     settings->labels = json_array();
     for (size_t i = 0; i < json_object_size(names); i++) {
         snprintf(key, sizeof key, "%zu", i);
         const char *name = json_string_value(json_object_get(names, key));
-        json_array_append_new(settings->labels, json_string(name ? name : ""));
+        lutra_json_append(&settings->labels, json_string(name ? name : ""));
     }
+    return settings->labels ? LUTRA_OK : lutra_fail_memory(error, json_object_size(names), "labels");
 }
 
 lutra_status lutra_vit_settings_from_hugging_face(const json_t *config, const char *path,
@@ -97,7 +99,8 @@ lutra_status lutra_vit_settings_from_hugging_face(const json_t *config, const ch
     lutra_status status;
     if (!keep_arch && (status = read_arch(config, path, settings, error)))
         return status;
-    read_labels(config, settings);
+    if ((status = read_labels(config, settings, error)))
+        return status;
     return lutra_vit_settings_from_preprocessor(preprocessor, preprocessor_path,
                                                 json_string_value(json_object_get(config, "model_type")),
                                                 settings, error);

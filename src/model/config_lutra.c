@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "format/json.h"
 #include "model/vit_settings.h"
 
 static const char *const crop_modes[] = {
@@ -75,6 +76,10 @@ lutra_status lutra_vit_settings_from_lutra(const json_t *config, const char *pat
     if (!family || strcmp(family, "vit") != 0)
         return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, path, 8,
                           "lutra.config: the family \"%.60s\" is unknown", family ? family : "");
+    if (arch && strlen(arch) >= sizeof settings->arch)
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, 8,
+                          "lutra.config: the architecture's name is longer than %zu bytes",
+                          sizeof settings->arch - 1);
     snprintf(settings->arch, sizeof settings->arch, "%s", arch ? arch : "");
     settings->arch_source = "config";
     if ((status = read_model(json_object_get(config, "model"), path, settings, error)) ||
@@ -102,12 +107,13 @@ json_t *lutra_vit_settings_to_lutra(const lutra_vit_settings *settings)
         "crop_mode", crop_modes[p->crop_mode], "resample", p->resample, "mean", (double)p->mean[0],
         (double)p->mean[1], (double)p->mean[2], "std", (double)p->std[0], (double)p->std[1],
         (double)p->std[2]);
-    json_t *preprocessing = json_object_get(json, "preprocessing");
+    json_t *preprocessing = json_incref(json_object_get(json, "preprocessing"));
     if (p->resize_height)
-        json_object_set_new(preprocessing, "resize_height", json_integer((json_int_t)p->resize_height));
+        lutra_json_set(&preprocessing, "resize_height", json_integer((json_int_t)p->resize_height));
     if (p->resize_width)
-        json_object_set_new(preprocessing, "resize_width", json_integer((json_int_t)p->resize_width));
+        lutra_json_set(&preprocessing, "resize_width", json_integer((json_int_t)p->resize_width));
+    lutra_json_set(&json, "preprocessing", preprocessing);
     if (settings->labels)
-        json_object_set(json, "labels", settings->labels);
+        lutra_json_set(&json, "labels", json_incref(settings->labels));
     return json;
 }

@@ -163,19 +163,20 @@ static lutra_status read_preprocessing(const json_t *pretrained, const char *pat
 }
 
 /* label_names are the classes in order, label_descriptions tells what a name such as "n01440764" means. */
-static void read_labels(const json_t *config, lutra_vit_settings *settings)
+static lutra_status read_labels(const json_t *config, lutra_vit_settings *settings, lutra_error *error)
 {
     const json_t *names = json_object_get(config, "label_names");
     const json_t *descriptions = json_object_get(config, "label_descriptions");
     if (!json_is_array(names))
-        return;
+        return LUTRA_OK;
     json_decref(settings->labels);
     settings->labels = json_array();
     for (size_t i = 0; i < json_array_size(names); i++) {
         const char *name = json_string_value(json_array_get(names, i));
         const char *description = name ? json_string_value(json_object_get(descriptions, name)) : NULL;
-        json_array_append_new(settings->labels, json_string(description ? description : name ? name : ""));
+        lutra_json_append(&settings->labels, json_string(description ? description : name ? name : ""));
     }
+    return settings->labels ? LUTRA_OK : lutra_fail_memory(error, json_array_size(names), "labels");
 }
 
 lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path, bool keep_arch,
@@ -190,7 +191,8 @@ lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path
             (status = read_arguments(arguments, path, settings, error)))
             return status;
     }
-    read_labels(config, settings);
+    if ((status = read_labels(config, settings, error)))
+        return status;
     /* Some files carry these keys at the top. */
     if ((status =
              read_preprocessing(pretrained ? pretrained : config, path, &settings->preprocessing, error)))

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/file_map.h"
+#include "base/text.h"
 
 /* Class `index` gets `name`; a gap before it is filled with empty names. */
 static lutra_status set_label(json_t *labels, uint64_t index, const char *name, size_t length,
@@ -19,10 +20,12 @@ static lutra_status set_label(json_t *labels, uint64_t index, const char *name, 
     while (json_array_size(labels) <= index)
         if (json_array_append_new(labels, json_string("")))
             return lutra_fail_memory(error, (size_t)index, "labels");
-    json_t *label = json_stringn(name, length);
-    if (!label)
+    if (!lutra_is_utf8(name, length))
         return lutra_fail(error, LUTRA_ERROR_FORMAT, path, offset,
                           "the name of class %" PRIu64 " is not UTF-8", index);
+    json_t *label = json_stringn(name, length);
+    if (!label)
+        return lutra_fail_memory(error, length, "labels");
     json_array_set_new(labels, (size_t)index, label);
     return LUTRA_OK;
 }
@@ -55,6 +58,8 @@ lutra_status lutra_labels_read(const char *path, json_t **result, lutra_error *e
     if (status)
         return status;
     json_t *labels = json_array();
+    if (!labels)
+        status = lutra_fail_memory(error, sizeof *labels, "labels");
     const char *text = (const char *)map.data;
     for (size_t begin = 0; begin < map.size && status == LUTRA_OK;) {
         const char *newline = memchr(text + begin, '\n', map.size - begin);

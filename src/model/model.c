@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "format/json.h"
 #include "model/labels.h"
 #include "model/model_private.h"
 
@@ -227,7 +228,8 @@ const lutra_safetensors *lutra_model_file(const lutra_model *model)
 lutra_status lutra_model_describe(const lutra_model *model, char **text, lutra_error *error)
 {
     json_t *json = lutra_vit_settings_to_lutra(&model->settings);
-    *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    const lutra_status status =
+        lutra_json_text(json, JSON_COMPACT | JSON_REAL_PRECISION(9), "the model's description", text, error);
     json_decref(json);
-    return *text ? LUTRA_OK : lutra_fail_memory(error, 0, "the model's description");
+    return status;
 }

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/atomic_file.h"
 #include "format/json.h"
 
 #define MEASURED "measured: lutra device measure"
@@ -20,8 +19,8 @@
 static json_t *number(double value, const char *source)
 {
     json_t *json = json_object();
-    json_object_set_new(json, "value", json_real(value));
-    json_object_set_new(json, "source", json_string(source));
+    lutra_json_set(&json, "value", json_real(value));
+    lutra_json_set(&json, "source", json_string(source));
     return json;
 }
 
@@ -31,12 +30,12 @@ static json_t *caches_json(const lutra_device *d)
     for (size_t i = 0; i < d->n_caches; i++) {
         const lutra_cache *cache = &d->caches[i];
         json_t *json = json_object();
-        json_object_set_new(json, "level", json_integer((json_int_t)i + 1));
-        json_object_set_new(json, "bytes", number((double)cache->bytes, TOLD));
-        json_object_set_new(json, "shared_by", json_integer((json_int_t)cache->shared_by));
+        lutra_json_set(&json, "level", json_integer((json_int_t)i + 1));
+        lutra_json_set(&json, "bytes", number((double)cache->bytes, TOLD));
+        lutra_json_set(&json, "shared_by", json_integer((json_int_t)cache->shared_by));
         if (cache->bytes_per_second > 0)
-            json_object_set_new(json, "gb_per_s", number(1e-9 * cache->bytes_per_second, MEASURED));
-        json_array_append_new(list, json);
+            lutra_json_set(&json, "gb_per_s", number(1e-9 * cache->bytes_per_second, MEASURED));
+        lutra_json_append(&list, json);
     }
     return list;
 }
@@ -44,7 +43,7 @@ static json_t *caches_json(const lutra_device *d)
 static json_t *efficiency_json(const lutra_efficiency *e)
 {
     json_t *json = json_object();
-#define EFFICIENCY(name, value, help) json_object_set_new(json, #name, number(e->name, MEASURED));
+#define EFFICIENCY(name, value, help) lutra_json_set(&json, #name, number(e->name, MEASURED));
 #include "profile/efficiency.inc"
 #undef EFFICIENCY
     return json;
@@ -53,44 +52,39 @@ static json_t *efficiency_json(const lutra_efficiency *e)
 static json_t *device_json(const lutra_device *d)
 {
     json_t *json = json_object(), *macs = json_object(), *dram = json_object(), *pj = json_object();
-    json_object_set_new(json, "name", json_string(d->name));
-    json_object_set_new(json, "title", json_string(d->title));
-    json_object_set_new(json, "core", json_string(d->core));
-    json_object_set_new(json, "isa", json_string(d->isa));
-    json_object_set_new(json, "cores", number((double)d->n_cores, TOLD));
-    json_object_set_new(json, "clock_ghz", number(1e-9 * d->clock, MEASURED));
-    json_object_set_new(json, "clock_all_ghz", number(1e-9 * d->clock_all, MEASURED));
-    json_object_set_new(macs, "f32", number(d->macs_per_cycle_f32, MEASURED));
-    json_object_set_new(macs, "bf16", number(d->macs_per_cycle_bf16, MEASURED));
-    json_object_set_new(macs, "int8", number(d->macs_per_cycle_i8, MEASURED));
-    json_object_set_new(json, "macs_per_cycle", macs);
-    json_object_set_new(json, "caches", caches_json(d));
-    json_object_set_new(dram, "one_core", number(1e-9 * d->dram_one_core, MEASURED));
-    json_object_set_new(dram, "all_cores", number(1e-9 * d->dram_all_cores, MEASURED));
-    json_object_set_new(json, "dram_gb_per_s", dram);
-    json_object_set_new(pj, "dram_byte", number(d->pj_dram_byte, HOROWITZ));
-    json_object_set_new(pj, "mac_f32", number(d->pj_mac_f32, JOUPPI));
-    json_object_set_new(pj, "mac_bf16", number(d->pj_mac_bf16, JOUPPI));
-    json_object_set_new(pj, "mac_int8", number(d->pj_mac_i8, JOUPPI));
-    json_object_set_new(json, "pj", pj);
+    lutra_json_set(&json, "name", json_string(d->name));
+    lutra_json_set(&json, "title", json_string(d->title));
+    lutra_json_set(&json, "core", json_string(d->core));
+    lutra_json_set(&json, "isa", json_string(d->isa));
+    lutra_json_set(&json, "cores", number((double)d->n_cores, TOLD));
+    lutra_json_set(&json, "clock_ghz", number(1e-9 * d->clock, MEASURED));
+    lutra_json_set(&json, "clock_all_ghz", number(1e-9 * d->clock_all, MEASURED));
+    lutra_json_set(&macs, "f32", number(d->macs_per_cycle_f32, MEASURED));
+    lutra_json_set(&macs, "bf16", number(d->macs_per_cycle_bf16, MEASURED));
+    lutra_json_set(&macs, "int8", number(d->macs_per_cycle_i8, MEASURED));
+    lutra_json_set(&json, "macs_per_cycle", macs);
+    lutra_json_set(&json, "caches", caches_json(d));
+    lutra_json_set(&dram, "one_core", number(1e-9 * d->dram_one_core, MEASURED));
+    lutra_json_set(&dram, "all_cores", number(1e-9 * d->dram_all_cores, MEASURED));
+    lutra_json_set(&json, "dram_gb_per_s", dram);
+    lutra_json_set(&pj, "dram_byte", number(d->pj_dram_byte, HOROWITZ));
+    lutra_json_set(&pj, "mac_f32", number(d->pj_mac_f32, JOUPPI));
+    lutra_json_set(&pj, "mac_bf16", number(d->pj_mac_bf16, JOUPPI));
+    lutra_json_set(&pj, "mac_int8", number(d->pj_mac_i8, JOUPPI));
+    lutra_json_set(&json, "pj", pj);
     if (d->efficiency_is_own)
-        json_object_set_new(json, "efficiency", efficiency_json(&d->efficiency));
-    json_object_set_new(json, "published", json_array());
+        lutra_json_set(&json, "efficiency", efficiency_json(&d->efficiency));
+    lutra_json_set(&json, "published", json_array());
     return json;
 }
 
 lutra_status lutra_device_write(const char *path, const lutra_device *device, lutra_error *error)
 {
     json_t *json = device_json(device);
-    char *text = json_dumps(json, JSON_INDENT(2));
-    lutra_atomic_file *file = NULL;
-    lutra_status status = text ? lutra_atomic_file_open(path, &file, error)
-                               : lutra_fail_memory(error, SIZE_MAX, "a device's description");
-    if (text && status == LUTRA_OK)
-        status = lutra_atomic_file_write(file, 0, text, strlen(text), error);
+    char *text;
+    lutra_status status = lutra_json_text(json, JSON_INDENT(2), "a device's description", &text, error);
     if (status == LUTRA_OK)
-        status = lutra_atomic_file_commit(file, error);
-    lutra_atomic_file_close(file);
+        status = lutra_write_file(path, text, strlen(text), NULL, 0, error);
     free(text);
     json_decref(json);
     return status;

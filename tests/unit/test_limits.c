@@ -83,7 +83,7 @@ static lutra_status open_shards(const char *folder, size_t n_shards, size_t tens
     char *index = malloc(n_shards * 64 + 64), *at = index;
     lutra_safetensors *file;
     assert_non_null(index);
-    at += sprintf(at, "{\"weight_map\":{");
+    at += snprintf(at, 32, "{\"weight_map\":{");
     for (size_t i = 0; i < n_shards; i++) {
         char name[32];
         char *header = malloc(tensors_in_each * 80 + 3), *end = header;
