@@ -7,7 +7,6 @@
 #include "inputs.h"
 #include "json.h"
 #include "terminal.h"
-#include "whole_file.h"
 
 static const char *const scopes[] = {"row", "tensor", "model"};
 static const char *const codebooks[] = {"auto", "i8", "f32"};
@@ -131,11 +130,11 @@ int tool_cluster_write_report(const tool_clustering *clustering)
 {
     lutra_error error;
     json_t *json = describe(clustering, true);
-    char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+    char *text = json ? tool_json_dump(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
     int result = TOOL_DONE;
     if (!text)
         result = json ? tool_out_of_memory() : TOOL_FAILED;
-    else if (tool_write_whole(clustering->arguments->report, text, strlen(text), "\n", 1, &error))
+    else if (lutra_write_file(clustering->arguments->report, text, strlen(text), "\n", 1, &error))
         result = tool_fail(&error);
     free(text);
     json_decref(json);
@@ -171,7 +170,10 @@ static bool read_tensor(const json_t *json, lutra_tensor_report *tensor)
 
 bool tool_cluster_read_report(const tool_arguments *arguments, lutra_cluster_report *known)
 {
-    json_t *json = json_load_file(arguments->report, JSON_REJECT_DUPLICATES, NULL);
+    lutra_error error;
+    char *text;
+    json_t *json = tool_read_text(arguments->report, &text, &error) ? NULL : tool_json_parse(text);
+    free(text);
     const char *source = json_string_value(json_object_get(json, "source_sha256"));
     const json_t *tensors = json_object_get(json, "tensors");
     const size_t n = json_array_size(tensors);

@@ -57,8 +57,8 @@ static bool is_model_folder(const char *path)
 {
     bool found = false;
     DIR *folder = opendir(path);
-    if (!folder)
-        return false;
+    if (!folder) /* whoever opens it will say what is short */
+        return errno == EMFILE || errno == ENFILE || errno == ENOMEM;
     for (const struct dirent *entry; !found && (entry = readdir(folder));)
         found = strcmp(entry->d_name, "config.json") == 0 || ends_with(entry->d_name, ".safetensors");
     closedir(folder);

@@ -42,11 +42,13 @@ static int run(const tool_arguments *arguments)
         result = tool_fail(&error);
     else if (arguments->verify && lutra_tensor_file_verify(inspection.file, &error))
         result = tool_fail(&error);
-    /* Any safetensors file is shown; whether it is a model that runs is one of the things to say about it. */
+    /* Any safetensors file is shown; whether it is a model that runs is one of the things to say about it,
+     * where that can be told. */
     if (!result &&
         lutra_model_open(arguments->inputs[0], &arguments->model, &inspection.model, &inspection.no_model)) {
         inspection.model = NULL;
-        if (arguments->plan)
+        const lutra_status status = inspection.no_model.status;
+        if (arguments->plan || status == LUTRA_ERROR_MEMORY || status == LUTRA_ERROR_IO)
             result = tool_fail(&inspection.no_model);
     }
     if (!result)

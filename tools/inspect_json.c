@@ -75,7 +75,7 @@ static json_t *plan_json(const lutra_model *model, lutra_error *error)
 static json_t *config_json(const lutra_tensor_file *file)
 {
     const char *text = lutra_tensor_file_metadata(file, "lutra.config");
-    json_t *json = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *json = text ? tool_json_parse(text) : NULL;
     if (!json)
         return json_null();
     json_object_del(json, "tensors");
@@ -85,7 +85,7 @@ static json_t *config_json(const lutra_tensor_file *file)
 
 int tool_inspect_json(const tool_inspection *inspection)
 {
-    lutra_error error;
+    lutra_error error = {0};
     const char *isa = NULL;
     if (lutra_isa(&isa, &error))
         return tool_fail(&error);
@@ -113,7 +113,7 @@ int tool_inspect_json(const tool_inspection *inspection)
         json_t *plan = plan_json(inspection->model, &error);
         if (!plan) {
             json_decref(json);
-            return tool_fail(&error);
+            return error.status ? tool_fail(&error) : tool_out_of_memory();
         }
         json_object_set_new(json, "plan", plan);
     }

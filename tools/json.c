@@ -2,6 +2,7 @@
 #include "json.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,14 +122,60 @@ void tool_json_context(json_t *object, const tool_arguments *arguments, const lu
     tool_json_machine(object, lutra_context_threads(context), lutra_context_isa(context));
 }
 
+static atomic_bool out_of_memory, must_not_fail;
+
+/* While it reads, Jansson 2.14 does not survive that a token's buffer cannot grow: it reads on behind it. */
+static void *allocate(size_t size)
+{
+    void *memory = malloc(size);
+    if (memory)
+        return memory;
+    atomic_store(&out_of_memory, true);
+    if (atomic_load(&must_not_fail))
+        exit(tool_out_of_memory());
+    return NULL;
+}
+
+void tool_json_watch(void)
+{
+    json_set_alloc_funcs(allocate, free);
+}
+
+char *tool_json_dump(const json_t *json, size_t flags)
+{
+    char *text = json_dumps(json, flags);
+    if (!atomic_load(&out_of_memory))
+        return text;
+    free(text);
+    return NULL;
+}
+
+json_t *tool_json_parse(const char *text)
+{
+    atomic_store(&must_not_fail, true); /* there is one thread yet, and no file begun */
+    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    atomic_store(&must_not_fail, false);
+    return json;
+}
+
 int tool_json_print(json_t *json, bool one_line)
 {
     const size_t layout = one_line ? JSON_COMPACT : JSON_INDENT(2);
-    if (!json)
-        return tool_out_of_memory();
-    const int failed = json_dumpf(json, stdout, layout | JSON_REAL_PRECISION(9));
+    char *text = json ? tool_json_dump(json, layout | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(json);
-    if (failed || fputc('\n', stdout) == EOF || fflush(stdout) != 0) {
+    if (!text)
+        return tool_out_of_memory();
+    /* Line by line: within strings, Jansson has escaped the ends of lines, and tool_print does so with what
+     * else steers a terminal. */
+    for (char *line = text, *next; line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = 0;
+        tool_print(stdout, line);
+        putchar('\n');
+    }
+    free(text);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
         tool_error("cannot write to standard output");
         return TOOL_FAILED;
     }

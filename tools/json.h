@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON that commands print. Allocation failures travel as NULL values to tool_json_print. */
+/* The JSON that commands print. That memory ran out while it was made is told by those that end its way. */
 #ifndef LUTRA_TOOLS_JSON_H
 #define LUTRA_TOOLS_JSON_H
 
@@ -23,6 +23,13 @@ void tool_json_context(json_t *object, const tool_arguments *arguments, const lu
 const char *tool_mode_name(lutra_mode mode);
 const char *tool_crop_name(lutra_crop_mode mode);
 const char *tool_resample_name(int code);
+
+/* To be called before all else: from now on it is noticed where Jansson runs out of memory, which it mostly
+ * keeps to itself. */
+void tool_json_watch(void);
+/* json_dumps and json_loads; NULL when out of memory, also where that happened when `json` was made. */
+char *tool_json_dump(const json_t *json, size_t flags);
+json_t *tool_json_parse(const char *text);
 
 /* Prints and frees `json`, indented or on one line; the exit status. */
 int tool_json_print(json_t *json, bool one_line);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cpus.h"
+#include "json.h"
 #include "options.h"
 #include "suggest.h"
 #include "terminal.h"
@@ -89,6 +90,7 @@ static int run(int argc, const char **argv)
 int main(int argc, char **argv)
 {
     tool_catch_interrupts();
+    tool_json_watch();
     int result = run(argc, (const char **)argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && result == TOOL_DONE) {
         tool_error("cannot write to standard output");

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "whole_file.h"
-
 #define HEADER_BYTES 128
 
 /* Magic, version 1.0, the length of the rest, and a Python dictionary padded with spaces. */
@@ -30,5 +28,5 @@ lutra_status tool_write_npy(const char *path, const float *values, size_t n_rows
 {
     char header[HEADER_BYTES];
     make_header(header, n_rows, n_columns);
-    return tool_write_whole(path, header, sizeof header, values, n_rows * n_columns * sizeof *values, error);
+    return lutra_write_file(path, header, sizeof header, values, n_rows * n_columns * sizeof *values, error);
 }

@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <popt.h>
 #include <stdio.h>
@@ -355,6 +356,17 @@ static void keep(tool_parser *parser, tool_option id, char *value)
     parser->values[id] = value;
 }
 
+#define NO_MEMORY INT_MIN /* popt's own codes are small */
+
+/* popt leaves arguments out for which it has no memory, and says nothing; malloc does. */
+static int next_option(const tool_parser *parser)
+{
+    const int code = parser->context ? poptGetNextOpt(parser->context) : NO_MEMORY;
+    const bool has_failed = errno == ENOMEM;
+    errno = 0; /* what is done with a value sets it too */
+    return has_failed ? NO_MEMORY : code;
+}
+
 int tool_parse(const tool_command *command, int argc, const char **argv, tool_parser **result,
                tool_arguments *arguments, bool *help)
 {
@@ -363,10 +375,8 @@ int tool_parse(const tool_command *command, int argc, const char **argv, tool_pa
     *arguments =
         (tool_arguments){.n_calibrate = 128, .top = 5, .dtype = LUTRA_F32, .against_mode = LUTRA_MODE_F32};
     tool_parser *parser = calloc(1, sizeof *parser);
-    if (!parser) {
-        tool_error("out of memory");
-        return TOOL_FAILED;
-    }
+    if (!parser)
+        return tool_out_of_memory();
     *result = parser;
     for (size_t i = 0; command->options[i]; i++) {
         const tool_option id = command->options[i];
@@ -378,9 +388,10 @@ int tool_parse(const tool_command *command, int argc, const char **argv, tool_pa
                                                .descrip = option->help,
                                                .argDescrip = option->argument};
     }
+    errno = 0;
     parser->context = poptGetContext("lutra", argc, argv, parser->table, 0);
     int code;
-    while ((code = poptGetNextOpt(parser->context)) > 0) {
+    while ((code = next_option(parser)) > 0) {
         const tool_option id = (tool_option)code;
         if (!descriptions[id].argument) {
             set_flag(arguments, id, help);
@@ -390,6 +401,8 @@ int tool_parse(const tool_command *command, int argc, const char **argv, tool_pa
         if (!parser->values[id] || !set_value(arguments, id, parser->values[id]))
             return TOOL_USAGE;
     }
+    if (code == NO_MEMORY)
+        return tool_out_of_memory();
     if (code < -1) {
         explain_mistake(command, parser->context, code);
         return TOOL_USAGE;

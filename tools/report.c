@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "terminal.h"
-#include "whole_file.h"
 
 #ifdef LUTRA_REPORT
 #include <report_page.h> /* made by report/build.mjs */
@@ -21,7 +21,7 @@ bool tool_report_is_built(void)
  * same. Allocated; NULL when out of memory. */
 static char *dump_for_script(const json_t *data)
 {
-    char *plain = json_dumps(data, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *plain = tool_json_dump(data, JSON_COMPACT | JSON_REAL_PRECISION(9));
     size_t n = 0;
     for (const char *at = plain; at && *at; at++)
         n += *at == '<' ? 6 : 1;
@@ -64,7 +64,7 @@ int tool_report_write(const char *path, json_t *data)
     const size_t n_before = find_mark(), n_rest = sizeof report_page - n_before - strlen(MARK);
     char *text = dump_for_script(data), *head = text ? join_head(text, n_before) : NULL;
     int result = head ? TOOL_DONE : tool_out_of_memory();
-    if (head && tool_write_whole(path, head, n_before + strlen(text), report_page + n_before + strlen(MARK),
+    if (head && lutra_write_file(path, head, n_before + strlen(text), report_page + n_before + strlen(MARK),
                                  n_rest, &error))
         result = tool_fail(&error);
     json_decref(data);

@@ -11,7 +11,6 @@
 #include "devices.h"
 #include "inputs.h"
 #include "json.h"
-#include "whole_file.h"
 
 #define QUICK_ROUNDS 5
 #define ROUNDS 9
@@ -214,10 +213,10 @@ static int write_all(study *s)
     json_object_set_new(json, "machine", machine_json());
     json_object_set(json, "measured", s->measured);
     json_object_set(json, "predicted", s->predicted);
-    char *text = json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    char *text = tool_json_dump(json, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     lutra_error error;
     int result = text ? TOOL_DONE : tool_out_of_memory();
-    if (text && tool_write_whole(s->arguments->output, text, strlen(text), "\n", 1, &error))
+    if (text && lutra_write_file(s->arguments->output, text, strlen(text), "\n", 1, &error))
         result = tool_fail(&error);
     if (!result)
         tool_note(s->arguments, "%s: %zu rows measured, %zu predicted", s->arguments->output,
