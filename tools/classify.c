@@ -200,9 +200,9 @@ static int run(const tool_arguments *arguments)
 }
 
 static const tool_option options[] = {
-    TOOL_TOP,     TOOL_LABELS, TOOL_ARCH,    TOOL_IMAGE_SIZE, TOOL_CROP_PCT,
-    TOOL_NO_EXIF, TOOL_MODE,   TOOL_THREADS, TOOL_CPUS,       TOOL_DRAW,
-    TOOL_STREAM,  TOOL_JSON,   TOOL_QUIET,   TOOL_HELP,       TOOL_NO_OPTION,
+    TOOL_TOP,  TOOL_LABELS, TOOL_ARCH,    TOOL_IMAGE_SIZE, TOOL_CROP_PCT, TOOL_NO_EXIF,
+    TOOL_COPY, TOOL_MODE,   TOOL_THREADS, TOOL_CPUS,       TOOL_DRAW,     TOOL_STREAM,
+    TOOL_JSON, TOOL_QUIET,  TOOL_HELP,    TOOL_NO_OPTION,
 };
 
 const tool_command tool_command_classify = {

@@ -286,8 +286,9 @@ static int run(const tool_arguments *arguments)
 }
 
 static const tool_option options[] = {
-    TOOL_PICTURES, TOOL_STEPS,   TOOL_MODE, TOOL_AGAINST_MODE, TOOL_ARCH,  TOOL_IMAGE_SIZE, TOOL_CROP_PCT,
-    TOOL_NO_EXIF,  TOOL_THREADS, TOOL_CPUS, TOOL_JSON,         TOOL_QUIET, TOOL_HELP,       TOOL_NO_OPTION,
+    TOOL_PICTURES,   TOOL_STEPS,    TOOL_MODE,    TOOL_AGAINST_MODE, TOOL_ARCH,
+    TOOL_IMAGE_SIZE, TOOL_CROP_PCT, TOOL_NO_EXIF, TOOL_COPY,         TOOL_THREADS,
+    TOOL_CPUS,       TOOL_JSON,     TOOL_QUIET,   TOOL_HELP,         TOOL_NO_OPTION,
 };
 
 const tool_command tool_command_compare = {

@@ -63,7 +63,8 @@ static int open_models(evaluation *e, const tool_arguments *arguments)
                              &arguments->model, arguments->mode);
     if (result || !arguments->against)
         return result;
-    const lutra_model_options options = {.ignore_exif = arguments->model.ignore_exif};
+    const lutra_model_options options = {.ignore_exif = arguments->model.ignore_exif,
+                                         .copy = arguments->model.copy};
     e->compare = true;
     result = open_runner(&e->against, arguments, arguments->against, &options, arguments->against_mode);
     if (result)
@@ -257,9 +258,9 @@ static int run(const tool_arguments *arguments)
 }
 
 static const tool_option options[] = {
-    TOOL_IMAGES,   TOOL_TRUTH,   TOOL_AGAINST, TOOL_AGAINST_MODE, TOOL_ARCH,    TOOL_IMAGE_SIZE,
-    TOOL_CROP_PCT, TOOL_NO_EXIF, TOOL_BATCH,   TOOL_MODE,         TOOL_THREADS, TOOL_CPUS,
-    TOOL_JSON,     TOOL_QUIET,   TOOL_HELP,    TOOL_NO_OPTION,
+    TOOL_IMAGES,   TOOL_TRUTH,   TOOL_AGAINST, TOOL_AGAINST_MODE, TOOL_ARCH,      TOOL_IMAGE_SIZE,
+    TOOL_CROP_PCT, TOOL_NO_EXIF, TOOL_COPY,    TOOL_BATCH,        TOOL_MODE,      TOOL_THREADS,
+    TOOL_CPUS,     TOOL_JSON,    TOOL_QUIET,   TOOL_HELP,         TOOL_NO_OPTION,
 };
 
 const tool_command tool_command_eval = {

@@ -233,6 +233,7 @@ static void set_flag(tool_arguments *arguments, tool_option id, bool *help)
     arguments->quick |= id == TOOL_STUDY_QUICK;
     arguments->quiet |= id == TOOL_QUIET;
     arguments->model.ignore_exif |= id == TOOL_NO_EXIF;
+    arguments->model.copy |= id == TOOL_COPY;
     *help |= id == TOOL_HELP;
 }
 

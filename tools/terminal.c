@@ -143,12 +143,26 @@ static void interrupt(int signal_number)
     interrupted = 1;
 }
 
+/* A mapped file was cut short. What an output has so far stays in its temporary, which the next run uses
+ * again. */
+static void end_for_lack_of_file(int signal_number)
+{
+    static const char text[] =
+        "lutra: a file was cut short while it was in use (--copy reads models before)\n";
+    (void)signal_number;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
+        _exit(TOOL_FAILED);
+    _exit(TOOL_FAILED);
+}
+
 void tool_catch_interrupts(void)
 {
     struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = end_for_lack_of_file;
+    sigaction(SIGBUS, &action, NULL);
     /* A file beyond the allowed size then is a failed write with a message, not a dead process. */
     signal(SIGXFSZ, SIG_IGN);
 }

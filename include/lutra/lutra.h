@@ -155,6 +155,7 @@ typedef struct lutra_model_options {
     double crop_pct;    /* 0: the model's own */
     const char *labels; /* NULL: the model's own; else a file, one name a line or `index<TAB>...<TAB>name` */
     bool ignore_exif;
+    bool copy; /* read the model's files into memory: what becomes of them then does not matter */
 } lutra_model_options;
 
 typedef struct lutra_model_info {
@@ -179,7 +180,9 @@ typedef struct lutra_model_info {
 
 /* Opens a dense or clustered model: a .safetensors file, or a folder with model.safetensors (or the shards
  * of model.safetensors.index.json), config.json and preprocessor_config.json beside it. `options` may be
- * NULL. The file is mapped, not read; close the model with lutra_model_close. */
+ * NULL; close the model with lutra_model_close. The file is mapped, not read: a program that replaces it by
+ * another (as Lutra does) does not matter, but one that writes into it changes the weights, and one that cuts
+ * it short ends this program (SIGBUS) where it needs what is gone. Where others may do so, set `copy`. */
 LUTRA_API lutra_status lutra_model_open(const char *path, const lutra_model_options *options,
                                         lutra_model **model, lutra_error *error);
 

@@ -146,7 +146,7 @@ lutra_status lutra_json_read_optional(const char *path, json_t **json, lutra_err
     *json = NULL;
     if (access(path, F_OK) != 0)
         return LUTRA_OK;
-    lutra_status status = lutra_file_map_open(path, &map, error);
+    lutra_status status = lutra_file_map_read(path, LUTRA_MAX_JSON_BYTES, &map, error);
     if (status)
         return status;
     status = lutra_json_parse(map.data ? (const char *)map.data : "", map.size, path, 0, json, error);

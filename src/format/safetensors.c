@@ -19,6 +19,7 @@ struct shard {
 
 struct lutra_safetensors {
     char *path;
+    bool copies;
     struct shard *shards; /* [n_shards] */
     size_t n_shards;
     lutra_tensor *tensors;        /* [n_tensors], shard after shard, by offset */
@@ -91,7 +92,8 @@ static lutra_status map_shard(lutra_safetensors *file, const char *path, lutra_e
     lutra_status status = copy_string(path, &shard->path, error);
     if (status)
         return status;
-    status = lutra_file_map_open(path, &shard->map, error);
+    status = file->copies ? lutra_file_map_read(path, SIZE_MAX, &shard->map, error)
+                          : lutra_file_map_open(path, &shard->map, error);
     if (status) {
         free(shard->path);
         return status;
@@ -220,9 +222,17 @@ static bool ends_with(const char *text, const char *end)
 
 lutra_status lutra_safetensors_open(const char *path, lutra_safetensors **result, lutra_error *error)
 {
+    return lutra_safetensors_open_as(path, false, result, error);
+}
+
+lutra_status lutra_safetensors_open_as(const char *path, bool copy, lutra_safetensors **result,
+                                       lutra_error *error)
+{
     lutra_safetensors *file = NULL;
     *result = NULL;
     lutra_status status = new_file(path, &file, error);
+    if (status == LUTRA_OK)
+        file->copies = copy;
     if (status == LUTRA_OK)
         status = ends_with(path, ".json") ? open_index(file, error) : open_one(file, NULL, 0, error);
     if (status)

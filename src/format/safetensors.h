@@ -11,6 +11,8 @@
 #ifndef LUTRA_FORMAT_SAFETENSORS_H
 #define LUTRA_FORMAT_SAFETENSORS_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 #define LUTRA_MAX_TENSORS 65536 /* of a file and its shards together; ViT-g has 500 */
@@ -33,6 +35,9 @@ typedef struct lutra_safetensors lutra_safetensors;
 
 /* A .safetensors file, or the index of shards (*.index.json), whose tensors then appear as one list. */
 lutra_status lutra_safetensors_open(const char *path, lutra_safetensors **file, lutra_error *error);
+/* The same, read into memory where `copy` is set instead of mapped (base/file_map.h). */
+lutra_status lutra_safetensors_open_as(const char *path, bool copy, lutra_safetensors **file,
+                                       lutra_error *error);
 /* `data` must outlive the result; `name` stands in messages. */
 lutra_status lutra_safetensors_open_memory(const void *data, size_t size, const char *name,
                                            lutra_safetensors **file, lutra_error *error);

@@ -54,7 +54,7 @@ static lutra_status read_line(json_t *labels, const char *line, size_t length, c
 lutra_status lutra_labels_read(const char *path, json_t **result, lutra_error *error)
 {
     lutra_file_map map;
-    lutra_status status = lutra_file_map_open(path, &map, error);
+    lutra_status status = lutra_file_map_read(path, LUTRA_MAX_LABEL_BYTES, &map, error);
     if (status)
         return status;
     json_t *labels = json_array();

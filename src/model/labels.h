@@ -7,6 +7,7 @@
 #include "base/error.h"
 
 #define LUTRA_MAX_LABELS 65536
+#define LUTRA_MAX_LABEL_BYTES ((size_t)64 << 20) /* of a file of them */
 
 /* `*labels`: a new JSON array of strings, in the order of the classes. */
 lutra_status lutra_labels_read(const char *path, json_t **labels, lutra_error *error);

@@ -161,8 +161,9 @@ lutra_status lutra_model_open(const char *path, const lutra_model_options *optio
     lutra_status status = resolve(path, file, error);
     if (status || (status = lutra_allocate(1, sizeof *model, "a model", &model, error)))
         return status;
-    if ((status = lutra_safetensors_open(file, &model->file, error)) ||
-        (status = build(model, file, options ? options : &no_options, error)))
+    options = options ? options : &no_options;
+    if ((status = lutra_safetensors_open_as(file, options->copy, &model->file, error)) ||
+        (status = build(model, file, options, error)))
         lutra_model_close(model);
     else
         *result = model;

@@ -102,6 +102,8 @@ static bool does_part(size_t *bytes)
 {
     if (armed.error == FAULT_SHORT)
         *bytes = *bytes > 1 ? *bytes / 2 : *bytes;
+    if (armed.error == FAULT_END)
+        *bytes = 0;
     return armed.error <= 0;
 }
 

@@ -31,8 +31,8 @@ typedef enum fault_kind {
 } fault_kind;
 
 /* In place of an error's number: the call does only a part of what it was asked for; or the program is killed
- * before it, or when it is done. */
-enum { FAULT_SHORT = 0, FAULT_KILL_BEFORE = -1, FAULT_KILL_AFTER = -2 };
+ * before it, or when it is done; or a read finds the end of the file. */
+enum { FAULT_SHORT = 0, FAULT_KILL_BEFORE = -1, FAULT_KILL_AFTER = -2, FAULT_END = -3 };
 
 typedef struct fault {
     fault_kind kind;

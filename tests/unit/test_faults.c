@@ -87,8 +87,8 @@ static lutra_status run_shards(lutra_error *error)
 
 static lutra_status run_with_labels(lutra_error *error)
 {
-    return open_and_run(dense, &(lutra_model_options){.labels = labels, .image_size = 32}, LUTRA_MODE_INT8, 2,
-                        error);
+    return open_and_run(dense, &(lutra_model_options){.labels = labels, .image_size = 32, .copy = true},
+                        LUTRA_MODE_INT8, 2, error);
 }
 
 static lutra_status cluster(const lutra_cluster_options *options, lutra_error *error)
