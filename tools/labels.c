@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables that tell the class of each picture. */
+#define _XOPEN_SOURCE 700 /* realpath */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,25 @@ static lutra_status class_of(const label_table *table, size_t line, char *text, 
                               imagenet->n || lutra_model_label(session->model, 0) ? "" : " without names");
 }
 
+/* A table comes with pictures from anywhere: it names only what lies in their folder. */
+static bool is_inside(const char *folder, const char *file)
+{
+    for (const char *part = file; part; part = strchr(part, '/')) {
+        part += *part == '/';
+        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || !part[2]))
+            return false;
+    }
+    if (file[0] != '/')
+        return true;
+    char *whole = realpath(folder, NULL);
+    const size_t n = whole ? strlen(whole) : 0, n_given = strlen(folder);
+    const bool inside = (n > 0 && strncmp(file, whole, n) == 0 && (file[n] == '/' || whole[n - 1] == '/')) ||
+                        (n_given > 0 && strncmp(file, folder, n_given) == 0 &&
+                         (file[n_given] == '/' || folder[n_given - 1] == '/'));
+    free(whole);
+    return inside;
+}
+
 /* "folder/file", or the same with ImageNet's ending where only that is there; NULL when out of memory. */
 static char *picture_path(const char *folder, const char *file)
 {
@@ -121,6 +141,9 @@ static lutra_status add_row(tool_dataset *dataset, const label_table *table, siz
     lutra_status status = class_of(table, line, columns[table->class], session, imagenet, &index, error);
     if (status)
         return status;
+    if (!is_inside(folder, columns[table->file]))
+        return tool_dataset_error(error, table->path, "line %zu: '%.200s' does not lie in %.200s", line,
+                                  columns[table->file], folder);
     char *path = picture_path(folder, columns[table->file]);
     if (!path)
         return tool_dataset_error(error, table->path, "out of memory");

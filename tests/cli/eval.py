@@ -162,9 +162,10 @@ class Eval(CommandTest):
         self.fails("eval", MODEL, "--images", folder, says=["9 folders", "10 classes", "--labels"])
 
     def test_unreadable_pictures_are_counted(self):
-        (self.folder / "zero.png").write_bytes(b"")
+        (self.images / "zero.png").write_bytes(b"")
+        self.addCleanup((self.images / "zero.png").unlink)
         table = self.folder / "with-broken"
-        table.write_text(self.labels.read_text() + f"{self.folder}/zero.png\t3\nmissing.png\t4\n")
+        table.write_text(self.labels.read_text() + f"{self.images}/zero.png\t3\nmissing.png\t4\n")
         result = self.lutra("eval", MODEL, "--images", self.images, "--labels", table, "--json", status=UNREADABLE)
         for name in ("zero.png", "missing.png", "2 of 25"):
             self.assertIn(name, result.stderr)
