@@ -4,7 +4,7 @@ import pathlib
 import subprocess
 import unittest
 
-from common import LUTRA, SANITIZED, CommandTest, main, png, temporary_folder
+from common import LUTRA, MODEL, SANITIZED, CommandTest, main, png, temporary_folder
 
 LIMIT_KIB = 16 * 1024  # what a small board can spare; a batch of pictures took 10 MiB, one alone 2; the dense weights take 22
 
@@ -38,6 +38,21 @@ class Memory(CommandTest):
         print(f"# peak RssAnon {peak} KiB")
         self.assertGreater(peak, 500)  # it was seen at work
         self.assertLess(peak, LIMIT_KIB)
+
+    def test_eval_is_flat(self):
+        """Ten times the pictures take their names more, and nothing else."""
+        folder = temporary_folder()
+        png(folder / "images/p.png", 7)
+        peaks = []
+        for n in (1000, 10000):
+            table = folder / f"{n}.txt"
+            table.write_text("p.png 1\n" * n)
+            peaks.append(peak_anonymous([LUTRA, "eval", MODEL, "--images", str(folder / "images"), "--labels", str(table), "--quiet",
+                                         "--threads", "1"]))
+        print(f"# peak RssAnon {peaks[0]} KiB with 1,000 pictures, {peaks[1]} KiB with 10,000")
+        name = len(str(folder / "images/p.png")) + 1
+        allowed = 9000 * (name + 16 + 8 + 8 + 8)  # each in a block of malloc's, in two lists that grow to twice their size
+        self.assertLess(peaks[1] - peaks[0], 2 * allowed / 1024)
 
 
 if __name__ == "__main__":
