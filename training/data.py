@@ -47,25 +47,23 @@ class Sampler:
                 for n, u in zip(labels, rng.random(len(labels)))]
         return np.array(rows)
 
-    def batch(self, step: int, renderer: Renderer, level: float,
-              easy: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(self, step: int, renderer: Renderer, level: float, easy: float,
+              faint: tuple[float, float] | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Batch number `step`: pictures uint8 [B][3][48][48], labels [B]."""
         rng = np.random.default_rng((self.seed, step))
         labels = rng.integers(len(self.groups), size=self.size)
         rows = self.pick(labels, rng)
         g = torch.Generator().manual_seed(int(rng.integers(2 ** 62)))
         masks = torch.from_numpy(self.store.masks[rows])
-        return renderer(masks, g, level, easy), torch.from_numpy(labels)
+        return renderer(masks, g, level, easy, faint), torch.from_numpy(labels)
 
 
 def fixed_set(store: Store, split: str, conf: dict, count: int,
               seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """A seeded set of `count` pictures at the task's strength, classes in turn.
+    """A seeded set of `count` pictures of the task's strength, classes in turn.
 
     Classes that have no glyph in the split are left out.  The textures are
-    made from another seed and from glyphs of this split.  The pictures keep 32
-    levels a channel: nobody sees the difference, and as PNG they are half the
-    size.
+    made from another seed and from glyphs of this split.
     """
     sampler = Sampler(store, split, conf)
     rng = np.random.default_rng((conf["seed"], seed, len(split)))
@@ -80,7 +78,7 @@ def fixed_set(store: Store, split: str, conf: dict, count: int,
         order = rng.permutation(len(part))
         masks = torch.from_numpy(store.masks[sampler.pick(part[order], rng)])
         drawn = torch.empty(len(part), 3, SIDE, SIDE, dtype=torch.uint8)
-        drawn[torch.from_numpy(order)] = renderer(masks, g, conf["level"])
+        drawn[torch.from_numpy(order)] = renderer(masks, g, conf["level"],
+                                                 faint=conf["faint"])
         pictures.append(drawn)
-    coarse = torch.cat(pictures).float().mul(31 / 255).round()
-    return coarse.mul(255 / 31).round().to(torch.uint8), torch.from_numpy(labels)
+    return torch.cat(pictures), torch.from_numpy(labels)

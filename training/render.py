@@ -24,8 +24,12 @@ class Renderer:
         self.bank = bank
 
     def __call__(self, masks: torch.Tensor, g: torch.Generator,
-                 level: float = 1.0, easy: float = 0.0) -> torch.Tensor:
-        """masks: uint8 [B][64][64] -> pictures: uint8 [B][3][48][48]."""
+                 level: float = 1.0, easy: float = 0.0,
+                 faint: tuple[float, float] | None = None) -> torch.Tensor:
+        """masks: uint8 [B][64][64] -> pictures: uint8 [B][3][48][48].
+
+        faint: from which to which share of the contrast is left; all without it.
+        """
         ink = masks.float().div(255).unsqueeze(1)
         ink = stroke(ink, g, level)
         neighbours = ink.roll(1, 0)
@@ -37,7 +41,10 @@ class Renderer:
         image = self.cover(image, g, level)
         image = fewer_pixels(image, g, level)
         image = smear(image, g, level)
-        return tone(image, g, level)
+        image = tone(image, g, level)
+        if faint:
+            image = faded(image, g, faint)
+        return image.mul(255).round().to(torch.uint8)
 
     def texture(self, count: int, g: torch.Generator) -> torch.Tensor:
         """Random crops of the bank, some turned: [count][1][48][48]."""
@@ -183,7 +190,7 @@ def smear(image: torch.Tensor, g: torch.Generator, level: float) -> torch.Tensor
 
 
 def tone(image: torch.Tensor, g: torch.Generator, level: float) -> torch.Tensor:
-    """Contrast, brightness, noise; then 8 bits: uint8 [B][3][48][48]."""
+    """Contrast, brightness and noise: float [B][3][48][48] in 0..1."""
     count = len(image)
     middle = image.mean((1, 2, 3), keepdim=True)
     gain = uniform(count, g, 1 - 0.5 * level, 1 + 0.25 * level)
@@ -192,4 +199,16 @@ def tone(image: torch.Tensor, g: torch.Generator, level: float) -> torch.Tensor:
     grain = torch.randn(image.shape, generator=g)
     grey = torch.rand(count, 1, 1, 1, generator=g) < 0.3
     grain = torch.where(grey, grain[:, :1], grain)
-    return (image + noise * grain).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return (image + noise * grain).clamp(0, 1)
+
+
+def faded(image: torch.Tensor, g: torch.Generator,
+          faint: tuple[float, float]) -> torch.Tensor:
+    """Paper and ink nearly of one colour: the picture's mean colour stays.
+
+    That colour is then many times as strong as what is written on it, and so
+    is what an error of the weights makes of it.
+    """
+    left = torch.exp(uniform(len(image), g, math.log(faint[0]), math.log(faint[1])))
+    middle = image.mean((2, 3), keepdim=True)
+    return middle + left * (image - middle)

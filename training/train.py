@@ -24,18 +24,18 @@ from render import Renderer
 
 
 def schedule(step: int, conf: dict) -> float:
-    """Learning rate: linear warm-up, part of a cosine, then a straight tail to 0.
+    """Learning rate: a cosine for clear pictures and a second one for faint ones.
 
-    The cosine is laid out for conf["cosine_steps"]; from step
-    conf["tail_from"] on the rate it has reached falls linearly.
+    Each has a linear warm-up and ends at a hundredth.
     """
-    if step < conf["warmup"]:
-        return conf["lr"] * (step + 1) / conf["warmup"]
-    place = min(step, conf["tail_from"])
-    part = (place - conf["warmup"]) / (conf["cosine_steps"] - conf["warmup"])
-    rate = conf["lr"] * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, part))))
-    tail = (conf["steps"] - step) / (conf["steps"] - conf["tail_from"])
-    return rate * min(1.0, tail)
+    first, steps, peak = 0, conf["faint_from"], conf["lr"]
+    if step >= conf["faint_from"]:
+        first, steps, peak = steps, conf["steps"] - steps, conf["faint_lr"]
+    place = step - first
+    if place < conf["warmup"]:
+        return peak * (place + 1) / conf["warmup"]
+    part = (place - conf["warmup"]) / (steps - conf["warmup"])
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, part))))
 
 
 def level_of(step: int, conf: dict) -> float:
@@ -118,8 +118,9 @@ def run(conf: dict, store_dir: Path, out: Path, resume: bool) -> None:
     tester = timm_model.make(len(store.classes))
     losses: list[float] = []
     for step in range(first, conf["steps"]):
+        faint = conf["faint_range"] if step >= conf["faint_from"] else None
         pictures, labels = sampler.batch(step, renderer, level_of(step, conf),
-                                         easy_of(step, conf))
+                                         easy_of(step, conf), faint)
         rate = schedule(step, conf)
         for group in opt.param_groups:
             group["lr"] = rate
