@@ -42,8 +42,8 @@ class DemoJob(CommandTest):
         for mode in ("f32", "int8"):
             result = self.lutra_json("eval", self.model, "--images", images, "--against", DENSE, "--mode", mode)
             self.assertEqual(result["images"], 2160 // EVERY)
-            # embedded.py holds all pictures to 0.0006 nats; a few of them may lie further out.
-            self.assertLessEqual(result["kl"], 0.002)
+            # embedded.py holds all pictures to 0.003 nats; a few of them may lie further out.
+            self.assertLessEqual(result["kl"], 0.01)
             self.assertGreaterEqual(result["agreement"], 90)  # one of ten may turn
 
 

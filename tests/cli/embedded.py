@@ -12,7 +12,7 @@ from common import SANITIZED, SOURCE, CommandTest, main, temporary_folder
 DENSE = SOURCE / "data/embedded"
 IMAGES = DENSE / "test"
 PICTURES = 2160
-TOP1 = 100 * 1953 / PICTURES
+TOP1 = 100 * 1960 / PICTURES
 TURNED = 100 * 3 / PICTURES  # three pictures, in points
 
 
@@ -40,24 +40,24 @@ class Embedded(CommandTest):
         size = pathlib.Path(model).stat().st_size
         self.assertLessEqual(4.8 * size, (DENSE / "model.safetensors").stat().st_size)
         result = self.against_dense(model)
-        # Recorded: +0.09 points, 99.63 % and 0.00030 nats.
+        # Recorded: +0.09 points, 99.12 % and 0.00163 nats.
         self.assertGreaterEqual(result["top1_change"], -0.5)
-        self.assertGreaterEqual(result["agreement"], 99.4)
-        self.assertLessEqual(result["kl"], 0.0006)
+        self.assertGreaterEqual(result["agreement"], 98.8)
+        self.assertLessEqual(result["kl"], 0.003)
 
     def test_16_clusters(self):
-        # Recorded: -0.09 points, 98.47 % and 0.0054 nats. Too good would be as suspicious as too bad.
+        # Pictures a little less faint (5 to 15 % of the contrast): +0.05 points, 97.36 % and 0.0173 nats. Too good would be as suspicious as too bad.
         result = self.against_dense(self.cluster(16))
-        self.assertGreaterEqual(result["top1_change"], -1)
-        self.assertGreaterEqual(result["agreement"], 97.5)
-        self.assertLessEqual(result["kl"], 0.01)
-        self.assertGreaterEqual(result["kl"], 0.001)
+        self.assertGreaterEqual(result["top1_change"], -2)
+        self.assertGreaterEqual(result["agreement"], 95.5)
+        self.assertLessEqual(result["kl"], 0.05)
+        self.assertGreaterEqual(result["kl"], 0.005)
 
     def test_int8(self):
-        # Recorded: 0.00 points, 99.77 % and 0.00007 nats.
+        # Pictures a little less faint (5 to 15 % of the contrast): 0.00 points, 99.72 % and 0.00040 nats.
         result = self.against_dense(DENSE, "--mode", "int8")
         self.assertGreaterEqual(result["top1_change"], -0.5)
-        self.assertLessEqual(result["kl"], 0.0003)
+        self.assertLessEqual(result["kl"], 0.0015)
 
 
 if __name__ == "__main__":
