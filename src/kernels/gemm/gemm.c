@@ -11,6 +11,7 @@
 #include "base/size.h"
 #include "kernels/gemm/dense.h"
 #include "kernels/gemm/panels.h"
+#include "kernels/gemm/prefetch.h"
 #include "kernels/table.h"
 
 /* k is padded to whole groups of packed tiles: at most 8 tiles of 4 inputs. */
@@ -127,6 +128,7 @@ static void multiply_group(void *argument, size_t task, size_t worker)
     for (size_t chunk = job->n_chunks * part / job->n_parts; chunk < end; chunk++) {
         const size_t row = gemm->m * chunk / job->n_chunks;
         const size_t m = gemm->m * (chunk + 1) / job->n_chunks - row;
+        lutra_prefetch_outputs(gemm, row, m, first, n);
         multiply_tile(job, row, m, n_panels, panels, panel_stride, tile);
         kernels->finish_f32(&columns, m, n, tile, LUTRA_MAX_TILE_COLUMNS, gemm->c + row * gemm->ldc + first,
                             gemm->ldc, gemm->residual ? gemm->residual + row * gemm->ldr + first : NULL,

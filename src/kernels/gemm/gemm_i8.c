@@ -16,6 +16,7 @@
 #include "base/size.h"
 #include "kernels/gemm/dense.h"
 #include "kernels/gemm/form_i8.h"
+#include "kernels/gemm/prefetch.h"
 
 /* k is padded to whole groups of packed tiles: at most 8 tiles of 4 inputs. */
 #define MAX_GROUP_INPUTS ((size_t)32)
@@ -363,6 +364,7 @@ static void multiply_group(void *argument, size_t task, size_t worker)
     const size_t end = job->n_chunks * (part + 1) / job->n_parts;
     for (size_t chunk = job->n_chunks * part / job->n_parts; chunk < end; chunk++) {
         const size_t row = first_row(job, chunk), m = first_row(job, chunk + 1) - row;
+        lutra_prefetch_outputs(gemm, row, m, first, n);
         lutra_multiply_form_i8(kernels, job->form, m, w->k, job->a + row * job->lda, job->lda,
                                job->rows + row, n_panels, panels, tile, GROUP_COLUMNS);
         kernels->finish_f32(&columns, m, n, tile, GROUP_COLUMNS, gemm->c + row * gemm->ldc + first, gemm->ldc,
