@@ -5,7 +5,8 @@
     build/release/tools/lutra device measure      # first: the peaks, and the kernels' costs, frozen from here on
     bench/predictions.py [LUTRA] [--arch NAME...]
 
-Nothing of the models that are run went into the prediction. For the condition "contended", another program copies memory on
+Nothing of the models that are run went into the prediction. Neighbours on the same processor take their share of it: "peak
+meanwhile" is what was left of the peak of `lutra device measure` while the model ran. For the condition "contended", another program copies memory on
 the last CPU without end; what is left of the bandwidths is measured beside it, and stands in the description then.
 """
 import argparse
@@ -31,6 +32,19 @@ COPY = "a, b = bytearray(1 << 28), memoryview(bytearray(1 << 28))\nwhile True: b
 WANTED = 15  # per cent
 
 
+def this_device():
+    """The description that `lutra device measure` wrote."""
+    cache = os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")
+    return json.loads((pathlib.Path(cache) / "lutra" / "device.json").read_text())
+
+
+def peak(mode, threads):
+    """Its 1e9 multiply-adds a second."""
+    device = this_device()
+    clock = device["clock_ghz"]["value"] if threads == 1 else threads * device["clock_all_ghz"]["value"]
+    return device["macs_per_cycle"][mode]["value"] * clock
+
+
 @contextlib.contextmanager
 def contention():
     """Another program that copies 256 MiB again and again on the last CPU."""
@@ -48,8 +62,7 @@ def contended_device(lutra, folder):
     with contention():
         subprocess.run(["taskset", "--cpu-list", "0", lutra, "device", "measure", "--quiet"], check=True,
                        stdout=subprocess.DEVNULL, env=environment)
-    shown = subprocess.run([lutra, "device", "show", "--json"], check=True, capture_output=True, text=True).stdout
-    device = json.loads(shown)
+    device = this_device()
     left = json.loads((pathlib.Path(folder) / "lutra" / "device.json").read_text())
     device["dram_gb_per_s"] = left["dram_gb_per_s"]
     device["caches"] = left["caches"]
@@ -67,18 +80,23 @@ def clustered(lutra, arch, folder):
     return path
 
 
-def profile(lutra, *arguments, environment):
-    command = [lutra, "profile", *arguments, "--dense", "--no-energy", "--json", "--quiet"]
+def json_of(command, environment):
     made = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **environment})
-    result = json.loads(made.stdout)
+    return json.loads(made.stdout)
+
+
+def predicted(lutra, arguments, device, environment):
+    """Milliseconds of a run by what the weights are."""
+    result = json_of([lutra, "profile", *arguments, "--dense", "--no-energy", "--json", "--quiet", "--on", device], environment)
     return {"64 clusters": result["total_ms"], "dense": result["against"]["total_ms"]}
 
 
-def both(lutra, arguments, device, environment=None):
-    """(predicted, measured) milliseconds by what the weights are."""
-    environment = environment or {}
-    return (profile(lutra, *arguments, "--on", device, environment=environment),
-            profile(lutra, *arguments, environment=environment))
+def measured(lutra, arguments, mode, runs, environment):
+    """The same as it is, and the share of the machine's peak that was to be had meanwhile."""
+    rows = json_of([lutra, "bench", *arguments, "--dense", "--repeat", str(runs), "--json", "--quiet"], environment)
+    rows = [row for row in rows if row["mode"] == mode]
+    share = rows[0]["peak_gmacs"] / peak(mode, rows[0]["threads"])
+    return {"64 clusters" if row["clusters"] else "dense": row["median_ms"] for row in rows}, share
 
 
 def main():
@@ -86,13 +104,19 @@ def main():
     parser.add_argument("lutra", nargs="?", default=str(ROOT / "build/release/tools/lutra"))
     parser.add_argument("--arch", nargs="+", default=list(RUNS), choices=list(RUNS))
     options = parser.parse_args()
-    print("| model | weights | mode | condition | predicted ms | measured ms | off by |\n|---|---|---|---|---:|---:|---:|")
-    off = []
+    print("| model | weights | mode | condition | predicted ms | measured ms | off by | peak meanwhile | off by, less that |\n"
+          "|---|---|---|---|---:|---:|---:|---:|---:|")
+    off = {"as they are": [], "at the peak of the run": []}
 
-    def add_rows(arch, mode, condition, predicted, measured):
-        for weights in predicted:
-            off.append(100 * (predicted[weights] / measured[weights] - 1))
-            print(f"| {arch} | {weights} | {mode} | {condition} | {predicted[weights]:.2f} | {measured[weights]:.2f} | {off[-1]:+.0f} % |",
+    def add_rows(arch, mode, condition, path, more, device, environment):
+        arguments = [path, "--mode", mode, *more]
+        expected = predicted(options.lutra, arguments, device, environment)
+        found, share = measured(options.lutra, arguments, mode, RUNS[arch], environment)
+        for weights, ms in expected.items():
+            raw, even = (100 * (ms / by / found[weights] - 1) for by in (1, share))
+            off["as they are"].append(raw)
+            off["at the peak of the run"].append(even)
+            print(f"| {arch} | {weights} | {mode} | {condition} | {ms:.2f} | {found[weights]:.2f} | {raw:+.0f} % | {share:.0%} | {even:+.0f} % |",
                   flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -100,12 +124,13 @@ def main():
         for arch in options.arch:
             path = clustered(options.lutra, arch, folder)
             for mode in ("f32", "int8"):
-                common = [path, "--mode", mode, "--repeat", str(RUNS[arch])]
                 for condition, (more, environment) in CONDITIONS.items():
-                    add_rows(arch, mode, condition, *both(options.lutra, [*common, *more], "this", environment))
+                    add_rows(arch, mode, condition, path, more, "this", environment)
                 with contention():
-                    add_rows(arch, mode, "1 thread, contended", *both(options.lutra, [*common, *CONTENDED], busy))
-    print(f"\n{sum(abs(value) <= WANTED for value in off)} of {len(off)} within {WANTED} %")
+                    add_rows(arch, mode, "1 thread, contended", path, CONTENDED, busy, {})
+    print()
+    for how, values in off.items():
+        print(f"{sum(abs(value) <= WANTED for value in values)} of {len(values)} within {WANTED} %, times {how}.")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,11 @@ static int measure(const tool_arguments *arguments)
     if (status)
         result = tool_fail(&error);
     else
-        tool_note(arguments, "%s written", path);
+        tool_note(arguments, "%s written%s", path,
+                  device.efficiency_is_own
+                      ? ""
+                      : "; the machine was too busy to calibrate the kernels, so predictions "
+                        "go by what they cost on server-zen3");
     free(path);
     return result;
 }

@@ -21,7 +21,10 @@ typedef struct lutra_calibration {
 
 typedef void lutra_timed(const lutra_calibration *calibration, const void *job);
 
-/* The fewest cycles that `run` took: others on the machine only ever make it slower. */
+/* A cost in multiply-adds of f32 that is too small to be seen in the times counts as this. */
+#define LUTRA_LEAST_COST 0.01
+
+/* The cycles that `run` took, at the clock that the peak showed right before: the median of several turns. */
 lutra_status lutra_count_cycles(const lutra_calibration *calibration, lutra_timed *run, const void *job,
                                 double *cycles);
 

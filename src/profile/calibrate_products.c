@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What products cost beside their multiply-adds: a fit to the times of a few shapes with and without each
  * cost. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -182,11 +183,11 @@ lutra_status lutra_calibrate_products(const lutra_calibration *b)
     e->share_f32 = 1 / cost[MAC_F32];
     e->share_i8 = 1 / cost[MAC_I8];
     e->share_dense_i8 = 1 / cost[MAC_DENSE_I8];
-    e->index_f32 = cost[INDEX_F32];
-    e->index_i8 = cost[INDEX_I8];
-    e->dense_f32 = cost[DENSE_F32];
-    e->quantise = cost[QUANTISE];
-    e->output = cost[OUTPUT];
-    e->gelu = cost[GELU];
+    e->index_f32 = fmax(cost[INDEX_F32], LUTRA_LEAST_COST);
+    e->index_i8 = fmax(cost[INDEX_I8], LUTRA_LEAST_COST);
+    e->dense_f32 = fmax(cost[DENSE_F32], LUTRA_LEAST_COST);
+    e->quantise = fmax(cost[QUANTISE], LUTRA_LEAST_COST);
+    e->output = fmax(cost[OUTPUT], LUTRA_LEAST_COST);
+    e->gelu = fmax(cost[GELU], LUTRA_LEAST_COST);
     return LUTRA_OK;
 }
