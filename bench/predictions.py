@@ -103,6 +103,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lutra", nargs="?", default=str(ROOT / "build/release/tools/lutra"))
     parser.add_argument("--arch", nargs="+", default=list(RUNS), choices=list(RUNS))
+    parser.add_argument("--mode", nargs="+", default=["f32", "int8"], choices=["f32", "int8"])
     options = parser.parse_args()
     print("| model | weights | mode | condition | predicted ms | measured ms | off by | peak meanwhile | off by, less that |\n"
           "|---|---|---|---|---:|---:|---:|---:|---:|")
@@ -123,7 +124,7 @@ def main():
         busy = contended_device(options.lutra, folder)
         for arch in options.arch:
             path = clustered(options.lutra, arch, folder)
-            for mode in ("f32", "int8"):
+            for mode in options.mode:
                 for condition, (more, environment) in CONDITIONS.items():
                     add_rows(arch, mode, condition, path, more, "this", environment)
                 with contention():

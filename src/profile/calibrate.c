@@ -53,12 +53,15 @@ lutra_status lutra_count_cycles(const lutra_calibration *b, lutra_timed *run, co
 
 unsigned lutra_bell(uint32_t *state, unsigned limit)
 {
+    enum { N = 6, NARROWER = 3, WIDE = 16 };
     unsigned sum = 0;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < N; i++) {
         *state = *state * 1664525u + 1013904223u;
         sum += (*state >> 16) % limit;
     }
-    return sum / 6;
+    const unsigned wide = sum / N;
+    *state = *state * 1664525u + 1013904223u;
+    return (*state >> 16) % WIDE == 0 ? wide : (limit - limit / NARROWER) / 2 + wide / NARROWER;
 }
 
 lutra_status lutra_undetermined(const lutra_calibration *b)
