@@ -43,11 +43,12 @@ static size_t longest_token(const char *text, size_t size)
 
 static size_t take(feed *f, void *buffer, const char *bytes, size_t n, size_t room)
 {
+    const char digit = '0';
     n = n - f->at < room ? n - f->at : room;
     if (bytes)
         memcpy(buffer, bytes + f->at, n);
     else
-        memset(buffer, '0', n);
+        memset(buffer, digit, n);
     f->at += n;
     return n;
 }
