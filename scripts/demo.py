@@ -186,10 +186,9 @@ def evaluate(entries, pictures, work):
 def measure_costs(entries):
     """What only some machines can measure: bytes from memory as the hardware counts them, and energy. None elsewhere."""
     for entry in entries:
-        entry["counted"] = entry["mj"] = None
-    for entry in entries:
         report = json.loads(lutra("profile", entry["path"], "--mode", entry["mode"], "--repeat", "20", "--quick", "--json", "--quiet"))
         entry["counted"], entry["mj"] = report["traffic"]["counted_bytes"], report["energy"]["mj_per_inference"]
+        entry["meter"] = report["energy"]["source"]
         if entry["counted"] is None and entry["mj"] is None:
             return  # nor for any other
 
@@ -207,7 +206,7 @@ def print_table(rows):
 
 
 def measured(entries, name):
-    return all(entry[name] is not None for entry in entries)
+    return all(entry.get(name) is not None for entry in entries)
 
 
 def add_costs(entries, rows):
