@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/sort.h"
 #include "lutra/lutra.h"
 
 static _Noreturn void stop(const char *what)
@@ -34,12 +35,6 @@ static double run(lutra_context *context, lutra_step_observer observer, const ui
     if (lutra_context_run(context, pixels, 1, logits, NULL, &error))
         stop(error.message);
     return lutra_seconds() - begin;
-}
-
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 int main(int argc, char **argv)
@@ -67,7 +62,7 @@ int main(int argc, char **argv)
         if (i >= 0)
             ratio[i] = with / without;
     }
-    qsort(ratio, (size_t)n, sizeof *ratio, compare);
+    lutra_sort(ratio, (size_t)n);
     printf("%s: timed steps take %.4f of the time (quartiles %.4f .. %.4f, %ld pairs)\n", info->arch,
            ratio[n / 2], ratio[n / 4], ratio[3 * n / 4], n);
     free(ratio);

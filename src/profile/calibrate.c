@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/memory.h"
+#include "base/sort.h"
 #include "kernels/attention/attention.h"
 #include "kernels/layer_norm/layer_norm.h"
 #include "kernels/patches/patches.h"
@@ -19,12 +20,6 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 /* Neighbours slow now the peak, now what is held against it: neither the fewest cycles nor the most are true.
@@ -46,22 +41,25 @@ lutra_status lutra_count_cycles(const lutra_calibration *b, lutra_timed *run, co
         run(b, job);
         turns[i] = (now() - began) * 1e9 * gmacs / b->device->macs_per_cycle_f32;
     }
-    qsort(turns, TURNS, sizeof *turns, compare);
+    lutra_sort(turns, TURNS);
     *cycles = (turns[(TURNS - 1) / 2] + turns[TURNS / 2]) / 2;
     return LUTRA_OK;
+}
+
+static uint32_t next_random(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 16;
 }
 
 unsigned lutra_bell(uint32_t *state, unsigned limit)
 {
     enum { N = 6, NARROWER = 3, WIDE = 16 };
     unsigned sum = 0;
-    for (int i = 0; i < N; i++) {
-        *state = *state * 1664525u + 1013904223u;
-        sum += (*state >> 16) % limit;
-    }
+    for (int i = 0; i < N; i++)
+        sum += next_random(state) % limit;
     const unsigned wide = sum / N;
-    *state = *state * 1664525u + 1013904223u;
-    return (*state >> 16) % WIDE == 0 ? wide : (limit - limit / NARROWER) / 2 + wide / NARROWER;
+    return next_random(state) % WIDE == 0 ? wide : (limit - limit / NARROWER) / 2 + wide / NARROWER;
 }
 
 lutra_status lutra_undetermined(const lutra_calibration *b)

@@ -7,7 +7,8 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
+
+#include "base/sort.h"
 
 #define IDLE_SECONDS 10.0
 #define BUSY_SECONDS 30.0
@@ -131,12 +132,6 @@ static lutra_status work(const protocol *p, part *parts /* [PARTS] */)
     return status;
 }
 
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void conclude(lutra_energy *energy, const part *parts /* [PARTS] */)
 {
     double mj[PARTS], joules = 0, pictures = 0;
@@ -147,7 +142,7 @@ static void conclude(lutra_energy *energy, const part *parts /* [PARTS] */)
         joules += parts[i].joules;
         pictures += parts[i].pictures;
     }
-    qsort(mj, PARTS, sizeof *mj, compare);
+    lutra_sort(mj, PARTS);
     energy->mj_p10 = mj[PARTS / 10];
     energy->mj_p90 = mj[PARTS - 1 - PARTS / 10];
     energy->n_pictures = (size_t)pictures;
