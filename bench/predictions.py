@@ -18,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 
+import random_model
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RUNS = {"deit_tiny_patch16_224": 40, "deit_small_patch16_224": 20, "deit_base_patch16_224": 10}
 # What is run -> options, environment. None of these went into the calibration: that has kernels on one thread.
@@ -71,15 +73,6 @@ def contended_device(lutra, folder):
     return str(path)
 
 
-def clustered(lutra, arch, folder):
-    """A file of random weights in 64 clusters: time does not depend on what the weights say."""
-    dense, path = f"{folder}/dense.safetensors", f"{folder}/{arch}.safetensors"
-    subprocess.run([lutra, "random", "--quiet", "--arch", arch, "-o", dense], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run([lutra, "cluster", "--quiet", dense, "--arch", arch, "-o", path], check=True, stdout=subprocess.DEVNULL)
-    os.unlink(dense)
-    return path
-
-
 def json_of(command, environment):
     made = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **environment})
     return json.loads(made.stdout)
@@ -123,7 +116,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         busy = contended_device(options.lutra, folder)
         for arch in options.arch:
-            path = clustered(options.lutra, arch, folder)
+            path = str(random_model.clustered(options.lutra, arch, pathlib.Path(folder)))
             for mode in options.mode:
                 for condition, (more, environment) in CONDITIONS.items():
                     add_rows(arch, mode, condition, path, more, "this", environment)
