@@ -38,7 +38,8 @@ static bool predict(const tool_session *session, const float *logits, size_t n_t
 json_t *tool_predictions_json(const tool_session *session, const float *logits, size_t n_top)
 {
     prediction *predictions = calloc(n_top, sizeof *predictions);
-    json_t *list = predictions && predict(session, logits, n_top, predictions) ? json_array() : NULL;
+    json_t *list =
+        predictions && predict(session, logits, n_top, predictions) ? json_array() : tool_json_no_memory();
     for (size_t i = 0; list && i < n_top; i++) {
         json_t *json = json_object();
         json_object_set_new(json, "index", tool_json_size(predictions[i].index));
@@ -149,7 +150,8 @@ static int classify_files(const tool_arguments *arguments, const tool_session *s
     json_t *list = arguments->json ? json_array() : NULL;
     tool_progress_begin(&progress, arguments, "classifying");
     int result = TOOL_DONE;
-    if (!tool_decoder_create(&decoder, session->info, max_batch, lutra_context_threads(session->context)))
+    if (!tool_decoder_create(&decoder, session->info, max_batch, lutra_context_threads(session->context)) ||
+        (arguments->json && !list))
         result = tool_out_of_memory();
     if (!result)
         result = classify(arguments, session, files, &decoder, &progress, list);

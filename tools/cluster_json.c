@@ -79,18 +79,17 @@ static void set_budget(json_t *json, const tool_clustering *clustering)
     json_object_set_new(json, "curve", curve_json(report));
 }
 
-/* All there is to tell; NULL and a message where that fails. */
-static json_t *describe(const tool_clustering *clustering, bool with_tensors)
+/* All there is to tell -> `*described`, which is NULL, or not whole (tool_json_dump knows), when out of
+ * memory. */
+static int describe(const tool_clustering *clustering, bool with_tensors, json_t **described)
 {
     const tool_arguments *arguments = clustering->arguments;
     const lutra_cluster_report *report = clustering->report;
     lutra_error error;
     const char *isa = NULL;
-    if (lutra_isa(&isa, &error)) {
-        tool_fail(&error);
-        return NULL;
-    }
-    json_t *json = json_object();
+    if (lutra_isa(&isa, &error))
+        return tool_fail(&error);
+    json_t *json = *described = json_object();
     json_object_set_new(json, "input", tool_json_text(arguments->inputs[0]));
     json_object_set_new(json, "output", tool_json_text(arguments->output));
     json_object_set_new(json, "arch", tool_json_text(report->arch));
@@ -116,24 +115,27 @@ static json_t *describe(const tool_clustering *clustering, bool with_tensors)
     tool_json_machine(json, report->n_threads, isa);
     if (with_tensors)
         json_object_set_new(json, "tensors", tensors_json(report));
-    return json;
+    return TOOL_DONE;
 }
 
 int tool_cluster_json(const tool_clustering *clustering)
 {
     const tool_arguments *arguments = clustering->arguments;
-    json_t *json = describe(clustering, arguments->errors || arguments->budget_unit);
-    return json ? tool_json_print(json, false) : TOOL_FAILED;
+    json_t *json;
+    const int result = describe(clustering, arguments->errors || arguments->budget_unit, &json);
+    return result ? result : tool_json_print(json, false);
 }
 
 int tool_cluster_write_report(const tool_clustering *clustering)
 {
     lutra_error error;
-    json_t *json = describe(clustering, true);
-    char *text = json ? tool_json_dump(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
-    int result = TOOL_DONE;
+    json_t *json;
+    int result = describe(clustering, true, &json);
+    if (result)
+        return result;
+    char *text = tool_json_dump(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     if (!text)
-        result = json ? tool_out_of_memory() : TOOL_FAILED;
+        result = tool_out_of_memory();
     else if (lutra_write_file(clustering->arguments->report, text, strlen(text), "\n", 1, &error))
         result = tool_fail(&error);
     free(text);

@@ -8,6 +8,40 @@
 
 #include "terminal.h"
 
+static atomic_bool out_of_memory, must_not_fail;
+
+/* While it reads, Jansson 2.14 does not survive that a token's buffer cannot grow: it reads on behind it. */
+static void *allocate(size_t size)
+{
+    void *memory = malloc(size);
+    if (memory)
+        return memory;
+    atomic_store(&out_of_memory, true);
+    if (atomic_load(&must_not_fail))
+        exit(tool_out_of_memory());
+    return NULL;
+}
+
+json_t *tool_json_no_memory(void)
+{
+    atomic_store(&out_of_memory, true);
+    return NULL;
+}
+
+void tool_json_watch(void)
+{
+    json_set_alloc_funcs(allocate, free);
+}
+
+char *tool_json_dump(const json_t *json, size_t flags)
+{
+    char *text = json_dumps(json, flags);
+    if (!atomic_load(&out_of_memory))
+        return text;
+    free(text);
+    return NULL;
+}
+
 json_t *tool_json_real(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
@@ -39,7 +73,7 @@ json_t *tool_json_text(const char *text)
     /* Not UTF-8: a file's name may be any bytes. Keep what is ASCII. */
     char *copy = malloc(3 * strlen(text) + 1), *out = copy;
     if (!copy)
-        return NULL;
+        return tool_json_no_memory();
     for (; *text; text++) {
         if ((unsigned char)*text < 0x80) {
             *out++ = *text;
@@ -120,34 +154,6 @@ void tool_json_context(json_t *object, const tool_arguments *arguments, const lu
     json_object_set_new(object, "mode_source",
                         json_string(arguments->mode == LUTRA_MODE_AUTO ? "auto" : "option"));
     tool_json_machine(object, lutra_context_threads(context), lutra_context_isa(context));
-}
-
-static atomic_bool out_of_memory, must_not_fail;
-
-/* While it reads, Jansson 2.14 does not survive that a token's buffer cannot grow: it reads on behind it. */
-static void *allocate(size_t size)
-{
-    void *memory = malloc(size);
-    if (memory)
-        return memory;
-    atomic_store(&out_of_memory, true);
-    if (atomic_load(&must_not_fail))
-        exit(tool_out_of_memory());
-    return NULL;
-}
-
-void tool_json_watch(void)
-{
-    json_set_alloc_funcs(allocate, free);
-}
-
-char *tool_json_dump(const json_t *json, size_t flags)
-{
-    char *text = json_dumps(json, flags);
-    if (!atomic_load(&out_of_memory))
-        return text;
-    free(text);
-    return NULL;
 }
 
 json_t *tool_json_parse(const char *text)

@@ -27,6 +27,8 @@ const char *tool_resample_name(int code);
 /* To be called before all else: from now on it is noticed where Jansson runs out of memory, which it mostly
  * keeps to itself. */
 void tool_json_watch(void);
+/* The same for memory that was not Jansson's to ask for; NULL, which is left out of objects and arrays. */
+json_t *tool_json_no_memory(void);
 /* json_dumps and json_loads; NULL when out of memory, also where that happened when `json` was made. */
 char *tool_json_dump(const json_t *json, size_t flags);
 json_t *tool_json_parse(const char *text);

@@ -306,7 +306,7 @@ int WRAPPER(pthread_create)(pthread_t *thread, const pthread_attr_t *attributes,
 #ifdef LUTRA_PRELOAD
 /* Where sizes are known to the compiler, fortified programs call these. */
 ssize_t __read_chk(int descriptor, void *data, size_t bytes, size_t room);
-ssize_t __pread_chk(int descriptor, void *data, size_t bytes, off_t offset, size_t room);
+ssize_t __pread64_chk(int descriptor, void *data, size_t bytes, off64_t offset, size_t room);
 size_t __fread_chk(void *data, size_t room, size_t size, size_t count, FILE *file);
 char *__fgets_chk(char *text, size_t room, int size, FILE *file);
 
@@ -316,7 +316,7 @@ ssize_t __read_chk(int descriptor, void *data, size_t bytes, size_t room)
     return read(descriptor, data, bytes);
 }
 
-ssize_t __pread_chk(int descriptor, void *data, size_t bytes, off_t offset, size_t room)
+ssize_t __pread64_chk(int descriptor, void *data, size_t bytes, off64_t offset, size_t room)
 {
     (void)room;
     return pread(descriptor, data, bytes, offset);

@@ -120,16 +120,22 @@ static double even_error(const matrix *m, size_t n_entries)
     return error;
 }
 
+static bool all_finite(const matrix *m)
+{
+    for (size_t i = 0; i < m->n * m->k; i++)
+        if (!isfinite(m->x[i]))
+            return false;
+    return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static matrix m;
     static result one, two;
     lutra_error error;
     fuzz_bytes bytes = {data, size};
-    bool finite = true;
     const lutra_clustering_options options = choose(&bytes, &m);
-    for (size_t i = 0; i < m.n * m.k; i++)
-        finite = finite && isfinite(m.x[i]);
+    const bool finite = all_finite(&m);
     const lutra_status status = cluster(&m, &options, 1, &one, &error);
     if (status) {
         fuzz_require(!finite || m.n == 0 || options.n_clusters > (options.i8_grid ? 255 : 256));
