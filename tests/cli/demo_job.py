@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What ./demo shows, on so few pictures that an emulated processor can do it too: scripts/check_arm runs this on the program
 for a device."""
