@@ -4,15 +4,17 @@
 
     tests/fuzz/fuzz.py run BUILD [--seconds N] [TARGET...]   from the corpora and what earlier runs found; prints TAP
     tests/fuzz/fuzz.py seeds RELEASE_BUILD                   inputs made by Lutra's own tools, for the first run
-    tests/fuzz/fuzz.py minimise BUILD [TARGET...]            tests/fuzz/corpus becomes what reaches all that was reached
+    tests/fuzz/fuzz.py minimise BUILD [TARGET...]            tests/fuzz/corpus becomes what reaches all that was reached,
+                                                             and tests/fuzz/log.tsv tells of the runs since the last time
     tests/fuzz/fuzz.py figures                               the table of docs/reliability.md
 
 BUILD is made with: CC=clang meson setup BUILD -Dfuzzing=true -Db_sanitize=address,undefined -Db_lundef=false, then
-ninja -C BUILD fuzzers. What runs find lies in build/fuzzing: the inputs in TARGET, those that crash in TARGET.crashes,
-a line a run in log.tsv. Random numbers begin with --seed (1), so a run of --runs N is repeatable.
+ninja -C BUILD fuzzers. What runs find lies in build/fuzzing until then: the inputs in TARGET, those that crash in
+TARGET.crashes, a line a run in log.tsv. Random numbers begin with --seed (1), so a run of --runs N is repeatable.
 """
 import argparse
 import concurrent.futures
+import datetime
 import json
 import os
 import pathlib
@@ -28,6 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "tests/fuzz/corpus"
 FOUND = ROOT / "build/fuzzing"
 LOG = FOUND / "log.tsv"
+KEPT_LOG = ROOT / "tests/fuzz/log.tsv"  # a line for each target of a series of runs
 
 # The longest input (the corpora are small, and most of what goes wrong does so early), and what lies elsewhere.
 TARGETS = {
@@ -198,16 +201,33 @@ def minimise(arguments):
                 total += file.stat().st_size
                 shutil.copy(file, CORPUS / target / file.name[:16])
         print(f"{target}: {len(list((CORPUS / target).iterdir()))} of {len(new)} inputs, {total} bytes")
+    keep_log()
     return False
 
 
-def figures(_):
-    totals = {}
-    for line in LOG.read_text("utf-8").splitlines():
-        target, *numbers = line.split("\t")
+def sums(rows, totals):
+    """Adds rows of text (target, CPU seconds, executions, edges, features, crashes) to totals by target."""
+    for target, *numbers in rows:
         seconds, executions, edges, features, crashes = map(int, numbers)
         old = totals.setdefault(target, [0, 0, 0, 0, 0])
         totals[target] = [old[0] + seconds, old[1] + executions, max(old[2], edges), max(old[3], features), old[4] + crashes]
+    return totals
+
+
+def rows_of(path):
+    return [line.split("\t") for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+def keep_log():
+    with open(KEPT_LOG, "a", encoding="utf-8") as kept:
+        for target, numbers in sums(rows_of(LOG), {}).items():
+            print(datetime.date.today(), target, *numbers, sep="\t", file=kept)
+    LOG.unlink(missing_ok=True)
+
+
+def figures(_):
+    totals = sums((row[1:] for row in rows_of(KEPT_LOG)[1:]), {})
+    totals = sums(rows_of(LOG), totals)
     print("| target | CPU seconds | executions | edges | features |\n|---|---|---|---|---|")
     for target, (seconds, executions, edges, features, _crashes) in totals.items():
         print(f"| `{target}` | {seconds:,} | {executions:,} | {edges:,} | {features:,} |")
