@@ -271,22 +271,29 @@ static void start_round(cluster_job *c)
         c->job.total += lutra_safetensors_at(file, i)->bytes;
 }
 
-/* What is no matrix's takes as much as in the file that was begun with the fewest bits, and a little more
- * where numbers of more digits make the header longer. */
+/* Begins the smallest file that there is. */
+static lutra_status begin_least(cluster_job *c, lutra_error *error)
+{
+    const lutra_status status = begin(c, error);
+    if (status)
+        return status;
+    const uint64_t least = lutra_writer_bytes(c->output.writer);
+    if ((double)least > c->options->budget)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
+                          "a budget of %.0f bytes cannot be met: the smallest file, with 1 bit an index "
+                          "everywhere, has %llu bytes",
+                          c->options->budget, (unsigned long long)least);
+    return LUTRA_OK;
+}
+
+/* What is no matrix's takes as much as in the smallest file, which was begun, and a little more where numbers
+ * of more digits make the header longer. */
 static lutra_status spend_bytes(cluster_job *c, lutra_error *error)
 {
     const double budget = c->options->budget;
     const lutra_curve *curve = &c->spending.curve;
-    lutra_status status = begin(c, error);
-    if (status)
-        return status;
-    const uint64_t least = lutra_writer_bytes(c->output.writer);
-    double left = budget - (double)(least - curve->points[0].bytes);
-    if ((double)least > budget)
-        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
-                          "a budget of %.0f bytes cannot be met: the smallest file, with 1 bit an index "
-                          "everywhere, has %llu bytes",
-                          budget, (unsigned long long)least);
+    double left = budget - (double)(lutra_writer_bytes(c->output.writer) - curve->points[0].bytes);
+    lutra_status status;
     do {
         lutra_curve_choose(curve, LUTRA_BUDGET_BYTES, left, c->n_clusters, &c->report->chosen);
         if ((status = open_output(c, error)) || (status = begin(c, error)))
@@ -324,9 +331,11 @@ static lutra_status spend_loss(cluster_job *c, lutra_error *error)
 
 static lutra_status spend(cluster_job *c, lutra_error *error)
 {
-    lutra_status status = lutra_spending_create(&c->spending, c->model, c->options, c->report->source_sha256,
-                                                &c->job, c->pool, c->report->tensors, error);
-    if (status)
+    lutra_status status;
+    if (c->options->budget_unit == LUTRA_BUDGET_BYTES && (status = begin_least(c, error)))
+        return status; /* before sensitivities, which may take minutes */
+    if ((status = lutra_spending_create(&c->spending, c->model, c->options, c->report->source_sha256, &c->job,
+                                        c->pool, c->report->tensors, error)))
         return status;
     start_round(c);
     switch (c->options->budget_unit) {
