@@ -10,42 +10,65 @@
 #include "compress/source.h"
 #include "model/steps.h"
 
-#define N_PICTURES 64 /* half of them calibrate, the others judge */
+#define N_JUDGING 32 /* half of few */
 
 static const size_t measured_clusters[LUTRA_N_WIDTH_LOSSES] = {4, 8, 16, 64};
 
 typedef struct measurement {
     const lutra_model *model;
-    lutra_cluster_options options; /* with the pictures that are used */
+    lutra_cluster_options options; /* with the pictures that calibrate */
     lutra_job *job;
     lutra_thread_pool *pool;
     lutra_calibration *calibration; /* of the dense model, on its way through it */
-    uint8_t *pixels;                /* [pictures][height][width][3] */
-    float *before;                  /* [arena] the activations that the matrix at hand is multiplied with */
-    float *weights;                 /* [n][k] of the largest matrix, clustered */
-    uint8_t *indices;               /* [n][k] */
-    float *scale, *bias;            /* [n] of the highest */
+    lutra_context *context;         /* of the dense model with the pictures that judge, */
+    size_t step;                    /* before this one */
+    lutra_outputs dense;
+    uint8_t *pixels; /* [pictures][height][width][3] those that calibrate, */
+    uint8_t *judges; /* [n_judges] and within them, those that judge */
+    size_t n_judges;
+    float *before;       /* [arena] the activations that the matrix at hand is multiplied with */
+    float *weights;      /* [n][k] of the largest matrix, clustered */
+    uint8_t *indices;    /* [n][k] */
+    float *scale, *bias; /* [n] of the highest */
 } measurement;
 
-/* Evenly, in turns to calibrate on and to judge on: pictures come in the order of their names, which often is
- * that of their classes. */
+/* Those that judge are taken evenly: pictures come in the order of their names, which often is that of their
+ * classes. All others calibrate. */
 static lutra_status take_pictures(measurement *m, lutra_error *error)
 {
     const uint8_t *from = m->options.calibration_pixels;
-    const size_t n_all = m->options.n_calibration_pictures, n = n_all < N_PICTURES ? n_all : N_PICTURES,
-                 n_judge = n / 2, bytes = lutra_model_get_info(m->model)->input_bytes;
-    if (n_judge == 0)
+    const size_t n = m->options.n_calibration_pictures, bytes = lutra_model_get_info(m->model)->input_bytes;
+    m->n_judges = n / 2 < N_JUDGING ? n / 2 : N_JUDGING;
+    if (m->n_judges == 0)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
                           "sensitivities need two calibration pictures at least");
     lutra_status status = lutra_allocate(n, bytes, "pictures", &m->pixels, error);
-    for (size_t i = 0; i < n && status == LUTRA_OK; i++) {
-        const size_t to = i % 2 ? n - n_judge + i / 2 : i / 2;
-        memcpy(m->pixels + to * bytes, from + i * n_all / n * bytes, bytes);
+    if (status)
+        return status;
+    uint8_t *to = m->pixels, *judge = m->judges = m->pixels + (n - m->n_judges) * bytes;
+    for (size_t i = 0; i < n; i++) {
+        const bool judges = (i + 1) * m->n_judges / n > i * m->n_judges / n;
+        uint8_t **place = judges ? &judge : &to;
+        memcpy(*place, from + i * bytes, bytes);
+        *place += bytes;
     }
     m->options.calibration_pixels = m->pixels;
-    m->options.n_calibration_pictures = n - n_judge;
-    m->options.n_validation_pictures = n_judge;
-    return status;
+    m->options.n_calibration_pictures = n - m->n_judges;
+    m->options.n_validation_pictures = 0;
+    m->options.budget_unit = LUTRA_BUDGET_NONE; /* the outputs of those that calibrate are not asked for */
+    return LUTRA_OK;
+}
+
+static lutra_status run_dense(measurement *m, lutra_error *error)
+{
+    const lutra_context_options options = {
+        .n_threads = lutra_thread_pool_size(m->pool), .max_batch = m->n_judges, .mode = LUTRA_MODE_F32};
+    lutra_status status;
+    if ((status = lutra_context_create(m->model, &options, &m->context, error)) ||
+        (status = lutra_context_run(m->context, m->judges, m->n_judges, NULL, NULL, error)))
+        return status;
+    const lutra_rows logits = lutra_context_logits(m->context, m->n_judges);
+    return lutra_outputs_keep(&m->dense, &logits, lutra_model_get_info(m->model)->n_classes, error);
 }
 
 static lutra_status prepare(measurement *m, lutra_error *error)
@@ -59,9 +82,10 @@ static lutra_status prepare(measurement *m, lutra_error *error)
         most_weights = matrix->n * matrix->k > most_weights ? matrix->n * matrix->k : most_weights;
         most_rows = matrix->n > most_rows ? matrix->n : most_rows;
     }
-    if ((status = lutra_calibration_create(m->model, &m->options, m->job, m->pool, &m->calibration, error)))
+    if ((status = lutra_calibration_create(m->model, &m->options, m->job, m->pool, &m->calibration, error)) ||
+        (status = run_dense(m, error)))
         return status;
-    lutra_context_arena(m->calibration->context, &n_floats);
+    lutra_context_arena(m->context, &n_floats);
     if ((status = lutra_allocate(n_floats, sizeof(float), "activations", &m->before, error)) ||
         (status = lutra_allocate(most_weights, sizeof(float), "a decoded matrix", &m->weights, error)) ||
         (status = lutra_allocate(most_weights, 1, "a matrix's indices", &m->indices, error)) ||
@@ -73,6 +97,8 @@ static lutra_status prepare(measurement *m, lutra_error *error)
 static void release(measurement *m)
 {
     lutra_calibration_free(m->calibration);
+    lutra_context_free(m->context);
+    lutra_outputs_free(&m->dense);
     free(m->pixels);
     free(m->before);
     free(m->weights);
@@ -108,20 +134,25 @@ static lutra_status cluster(measurement *m, const lutra_product *product, size_t
     return LUTRA_OK;
 }
 
+/* One step of those that judge, with the model's weights where `weight` is NULL. */
+static void step(measurement *m, size_t index, const lutra_matrix *weight, const float *bias)
+{
+    lutra_context_step(m->context, index, m->judges, m->n_judges, weight, bias);
+}
+
 /* The KL with the clustered matrix, from the activations before its product on. */
 static double run_from_here(measurement *m, const lutra_product *product)
 {
-    const lutra_calibration *c = m->calibration;
     const lutra_matrix *dense = &product->weight->matrix;
     const lutra_matrix decoded = {.n = dense->n, .k = dense->k, .dense = m->weights, .dtype = LUTRA_F32};
     size_t n_floats;
-    float *arena = lutra_context_arena(c->context, &n_floats);
+    float *arena = lutra_context_arena(m->context, &n_floats);
     memcpy(arena, m->before, n_floats * sizeof *arena);
-    lutra_context_step(c->context, c->step, c->pixels, c->n_all, &decoded, product->bias ? m->bias : NULL);
-    for (size_t step = c->step + 1; step < lutra_model_n_steps(m->model); step++)
-        lutra_context_step(c->context, step, c->pixels, c->n_all, NULL, NULL);
-    const lutra_rows logits = lutra_context_logits(c->context, c->n_all);
-    return lutra_outputs_kl(&c->dense, &logits, c->n_pictures);
+    step(m, m->step, &decoded, product->bias ? m->bias : NULL);
+    for (size_t i = m->step + 1; i < lutra_model_n_steps(m->model); i++)
+        step(m, i, NULL, NULL);
+    const lutra_rows logits = lutra_context_logits(m->context, m->n_judges);
+    return lutra_outputs_kl(&m->dense, &logits, 0);
 }
 
 static lutra_status measure_matrix(measurement *m, size_t index, lutra_tensor_report *tensor,
@@ -130,11 +161,13 @@ static lutra_status measure_matrix(measurement *m, size_t index, lutra_tensor_re
     lutra_calibration *c = m->calibration;
     lutra_product product;
     size_t n_floats;
-    float *arena = lutra_context_arena(c->context, &n_floats);
+    float *arena = lutra_context_arena(m->context, &n_floats);
     lutra_status status = lutra_calibration_reach(c, index, error);
     if (status)
         return status;
     lutra_context_product(c->context, c->step, c->n_all, &product);
+    for (; m->step < c->step; m->step++)
+        step(m, m->step, NULL, NULL);
     memcpy(m->before, arena, n_floats * sizeof *arena);
     for (size_t i = 0; i < LUTRA_N_WIDTH_LOSSES; i++) {
         const size_t n_clusters = measured_clusters[i];

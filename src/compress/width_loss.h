@@ -10,8 +10,9 @@
 #include "base/thread_pool.h"
 #include "compress/job.h"
 
-/* Fills the sensitivity of `tensors` [n_matrices of the model], on the first calibration pictures of
- * `options` taken evenly. The model has classes. */
+/* Fills the sensitivity of `tensors` [n_matrices of the model]: 32 of the calibration pictures of `options`,
+ * taken evenly, judge (half of fewer than 64), and matrices are calibrated for the others. The model has
+ * classes. */
 lutra_status lutra_measure_width_losses(const lutra_model *model, const lutra_cluster_options *options,
                                         lutra_job *job, lutra_thread_pool *pool, lutra_tensor_report *tensors,
                                         lutra_error *error);
