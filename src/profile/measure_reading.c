@@ -9,6 +9,7 @@
 #include "base/size.h"
 #include "base/thread_pool.h"
 #include "profile/measure.h"
+#include "profile/read_loop.h"
 
 #define BURSTS 12                     /* of which the fastest counts */
 #define BURST_BYTES ((size_t)4 << 20) /* read at least in a burst */
@@ -16,38 +17,23 @@
 
 typedef struct reading {
     pthread_barrier_t start;
-    const uint64_t *memory; /* [n_threads][bytes / 8] */
+    lutra_read_loop *read;
+    const char *memory; /* [n_threads][bytes] */
     size_t bytes, passes;
     double seconds[LUTRA_MAX_THREADS][BURSTS];
-    volatile uint64_t sink[LUTRA_MAX_THREADS];
 } reading;
-
-/* Four sums, so that none waits for another. */
-static uint64_t read_once(const uint64_t *memory, size_t n)
-{
-    uint64_t a = 0, b = 0, c = 0, d = 0;
-    for (size_t i = 0; i + 16 <= n; i += 16)
-        for (size_t j = 0; j < 4; j++) {
-            a += memory[i + j];
-            b += memory[i + 4 + j];
-            c += memory[i + 8 + j];
-            d += memory[i + 12 + j];
-        }
-    return a + b + c + d;
-}
 
 static void read_bursts(void *job, size_t task, size_t worker)
 {
     reading *r = job;
-    const size_t n = r->bytes / sizeof *r->memory;
-    const uint64_t *memory = r->memory + task * n;
+    const char *memory = r->memory + task * r->bytes;
     (void)worker;
-    r->sink[task] = read_once(memory, n);
+    r->read(memory, r->bytes);
     for (size_t burst = 0; burst < BURSTS; burst++) {
         pthread_barrier_wait(&r->start);
         const double begin = lutra_seconds();
         for (size_t pass = 0; pass < r->passes; pass++)
-            r->sink[task] += read_once(memory, n);
+            r->read(memory, r->bytes);
         r->seconds[task][burst] = lutra_seconds() - begin;
     }
 }
@@ -71,9 +57,12 @@ lutra_status lutra_measure_reading(size_t n_threads, size_t bytes, double *bytes
     lutra_thread_pool *pool = NULL;
     reading *r = NULL;
     void *memory = NULL;
+    const char *level;
     size_t all;
-    lutra_status status;
-    bytes = lutra_round_up(bytes, 128);
+    lutra_status status = lutra_isa(&level, error);
+    if (status)
+        return status;
+    bytes = lutra_round_up(bytes, LUTRA_READ_LOOP_BYTES);
     if (!lutra_size_multiply(n_threads, bytes, &all))
         return lutra_fail_memory(error, SIZE_MAX, "memory to read");
     if ((status = lutra_allocate(1, sizeof *r, "times of reading", &r, error)) ||
@@ -81,6 +70,7 @@ lutra_status lutra_measure_reading(size_t n_threads, size_t bytes, double *bytes
         (status = lutra_thread_pool_create(n_threads, &pool, error)))
         goto cleanup;
     memset(memory, 1, all); /* pages never written all share one page of zeros */
+    r->read = lutra_read_loop_of(level);
     r->memory = memory;
     r->bytes = bytes;
     r->passes = bytes < BURST_BYTES ? BURST_BYTES / bytes : 1;
@@ -98,12 +88,13 @@ cleanup:
 double lutra_measure_clock(void)
 {
     double least = 0;
-    size_t sum = 0;
+    size_t sum = 0, summand = 1;
+    __asm__ volatile("" : "+r"(summand)); /* some processors add a number that they see for nothing */
     for (size_t burst = 0; burst < BURSTS; burst++) {
         const double begin = lutra_seconds();
         for (size_t i = 0; i < ADDITIONS / 16; i++)
             for (size_t j = 0; j < 16; j++) {
-                sum += j;
+                sum += summand;
                 __asm__ volatile("" : "+r"(sum)); /* neither folded nor reordered */
             }
         const double took = lutra_seconds() - begin;
