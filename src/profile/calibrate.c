@@ -13,7 +13,7 @@
 #include "profile/calibrate.h"
 #include "profile/least_squares.h"
 
-#define TURNS 40
+#define TURNS 60
 
 static double now(void)
 {
@@ -22,28 +22,40 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Cycles of one turn. */
+static lutra_status count_turn(const lutra_calibration *b, const lutra_timing *timing, double *cycles)
+{
+    double gmacs;
+    const lutra_status status = lutra_measure_peak(LUTRA_MODE_F32, 1, &gmacs, b->error);
+    if (status)
+        return status;
+    if (gmacs <= 0)
+        return lutra_fail(
+            b->error, LUTRA_ERROR_UNSUPPORTED, NULL, LUTRA_NO_OFFSET,
+            "the peak of this level of kernels is not known, so nothing can be held against it");
+    const double began = now();
+    timing->run(b, timing->job);
+    *cycles = (now() - began) * 1e9 * gmacs / b->device->macs_per_cycle_f32;
+    return LUTRA_OK;
+}
+
 /* Neighbours slow now the peak, now what is held against it: neither the fewest cycles nor the most are true.
  */
-lutra_status lutra_count_cycles(const lutra_calibration *b, lutra_timed *run, const void *job, double *cycles)
+lutra_status lutra_count_cycles(const lutra_calibration *b, lutra_timing *timings, size_t n)
 {
-    double turns[TURNS];
-    run(b, job);
-    for (size_t i = 0; i < TURNS; i++) {
-        double gmacs;
-        lutra_status status = lutra_measure_peak(LUTRA_MODE_F32, 1, &gmacs, b->error);
-        if (status)
-            return status;
-        if (gmacs <= 0)
-            return lutra_fail(
-                b->error, LUTRA_ERROR_UNSUPPORTED, NULL, LUTRA_NO_OFFSET,
-                "the peak of this level of kernels is not known, so nothing can be held against it");
-        const double began = now();
-        run(b, job);
-        turns[i] = (now() - began) * 1e9 * gmacs / b->device->macs_per_cycle_f32;
+    double *turns = NULL; /* [n][TURNS] */
+    lutra_status status = lutra_allocate(n * TURNS, sizeof *turns, "calibration", &turns, b->error);
+    for (size_t i = 0; i < n && status == LUTRA_OK; i++)
+        timings[i].run(b, timings[i].job);
+    for (size_t i = 0; i < n * TURNS && status == LUTRA_OK; i++)
+        status = count_turn(b, &timings[i % n], &turns[i % n * TURNS + i / n]);
+    for (size_t i = 0; i < n && status == LUTRA_OK; i++) {
+        double *own = turns + i * TURNS;
+        lutra_sort(own, TURNS);
+        timings[i].cycles = (own[(TURNS - 1) / 2] + own[TURNS / 2]) / 2;
     }
-    lutra_sort(turns, TURNS);
-    *cycles = (turns[(TURNS - 1) / 2] + turns[TURNS / 2]) / 2;
-    return LUTRA_OK;
+    free(turns);
+    return status;
 }
 
 static uint32_t next_random(uint32_t *state)
@@ -86,6 +98,8 @@ static lutra_status calibrate_attention(const lutra_calibration *b)
     } kinds_of[] = {{48, 4, 32}, {48, 4, 80}, {240, 4, 32}, {240, 4, 80}};
     enum { N = sizeof kinds_of / sizeof *kinds_of, TOKENS = 240, WIDTH = 4 * 80 };
     double a[N * 2], cycles[N], cost[2];
+    attention_job jobs[N];
+    lutra_timing timings[N];
     float *qkv = NULL, *out = NULL;
     void *scratch = NULL;
     lutra_status status = lutra_allocate(TOKENS * 3 * WIDTH, sizeof *qkv, "calibration", &qkv, b->error);
@@ -97,22 +111,26 @@ static lutra_status calibrate_attention(const lutra_calibration *b)
     uint32_t state = 3;
     for (size_t i = 0; status == LUTRA_OK && i < TOKENS * 3 * WIDTH; i++)
         qkv[i] = (float)lutra_bell(&state, 2000) / 1000.0f - 1.0f;
-    for (size_t i = 0; status == LUTRA_OK && i < N; i++) {
+    for (size_t i = 0; i < N; i++) {
         const size_t t = kinds_of[i].n_tokens, heads = kinds_of[i].n_heads,
                      dim = heads * kinds_of[i].head_dim;
-        const attention_job job = {{.batch = 1,
-                                    .n_tokens = t,
-                                    .n_heads = heads,
-                                    .head_dim = kinds_of[i].head_dim,
-                                    .qkv = qkv,
-                                    .ld_qkv = 3 * dim,
-                                    .out = out,
-                                    .ld_out = dim},
-                                   scratch};
+        jobs[i] = (attention_job){{.batch = 1,
+                                   .n_tokens = t,
+                                   .n_heads = heads,
+                                   .head_dim = kinds_of[i].head_dim,
+                                   .qkv = qkv,
+                                   .ld_qkv = 3 * dim,
+                                   .out = out,
+                                   .ld_out = dim},
+                                  scratch};
+        timings[i] = (lutra_timing){run_attention, &jobs[i], 0};
         a[2 * i] = 2 * (double)(t * t * dim) / b->device->macs_per_cycle_f32;
         a[2 * i + 1] = (double)(t * t * heads) / b->device->macs_per_cycle_f32;
-        status = lutra_count_cycles(b, run_attention, &job, &cycles[i]);
     }
+    if (status == LUTRA_OK)
+        status = lutra_count_cycles(b, timings, N);
+    for (size_t i = 0; i < N; i++)
+        cycles[i] = timings[i].cycles;
     free(qkv);
     free(out);
     free(scratch);
@@ -134,7 +152,6 @@ static lutra_status calibrate_norm(const lutra_calibration *b)
 {
     enum { ROWS = 150, DIM = 560 };
     float *x = NULL;
-    double cycles = 0;
     lutra_status status = lutra_allocate((2 * ROWS + 2) * DIM, sizeof *x, "calibration", &x, b->error);
     if (status)
         return status;
@@ -150,8 +167,9 @@ static lutra_status calibrate_norm(const lutra_calibration *b)
                                    .gamma = gamma,
                                    .beta = gamma + DIM,
                                    .eps = 1e-6f};
-    status = lutra_count_cycles(b, run_norm, &norm, &cycles);
-    b->efficiency->norm = cycles * b->device->macs_per_cycle_f32 / (ROWS * DIM);
+    lutra_timing timing = {run_norm, &norm, 0};
+    status = lutra_count_cycles(b, &timing, 1);
+    b->efficiency->norm = timing.cycles * b->device->macs_per_cycle_f32 / (ROWS * DIM);
     free(x);
     return status;
 }
@@ -166,7 +184,6 @@ static lutra_status calibrate_patches(const lutra_calibration *b)
     enum { SIDE = 160, PATCH = 20, N = SIDE * SIDE * 3 };
     uint8_t *pixels = NULL;
     float *out = NULL;
-    double cycles = 0;
     lutra_status status = lutra_allocate(N, 1, "calibration", &pixels, b->error);
     if (status == LUTRA_OK)
         status = lutra_allocate(N, sizeof *out, "calibration", &out, b->error);
@@ -178,10 +195,11 @@ static lutra_status calibrate_patches(const lutra_calibration *b)
                                    .mean = {0.5f, 0.5f, 0.5f},
                                    .std = {0.5f, 0.5f, 0.5f},
                                    .out = out};
+    lutra_timing timing = {run_patches, &patches, 0};
     if (status == LUTRA_OK)
-        status = lutra_count_cycles(b, run_patches, &patches, &cycles);
+        status = lutra_count_cycles(b, &timing, 1);
     /* As lutra_predict counts them: a quarter of the bytes read and written. */
-    b->efficiency->move = cycles * b->device->macs_per_cycle_f32 / (N + N / 4.0);
+    b->efficiency->move = timing.cycles * b->device->macs_per_cycle_f32 / (N + N / 4.0);
     free(pixels);
     free(out);
     return status;

@@ -24,9 +24,14 @@ typedef void lutra_timed(const lutra_calibration *calibration, const void *job);
 /* A cost in multiply-adds of f32 that is too small to be seen in the times counts as this. */
 #define LUTRA_LEAST_COST 0.01
 
-/* The cycles that `run` took, at the clock that the peak showed right before: the median of several turns. */
-lutra_status lutra_count_cycles(const lutra_calibration *calibration, lutra_timed *run, const void *job,
-                                double *cycles);
+typedef struct lutra_timing {
+    lutra_timed *run;
+    const void *job;
+    double cycles; /* is found: at the clock that the peak showed right before, the median of several turns */
+} lutra_timing;
+
+/* All take turns, so that what slows the machine for a while slows each of them alike. */
+lutra_status lutra_count_cycles(const lutra_calibration *calibration, lutra_timing *timings, size_t n);
 
 /* A number in 0..limit - 1, spread about the middle as trained weights are: one in 16 lies three times as far
  * from it as the others, so that most 8-bit weights are small beside the largest. */

@@ -48,7 +48,7 @@ static void ask_gemm(const target *t, const lutra_step *step, const lutra_step_i
     w->vector_work = rows * n * (e->output + (step->activation != LUTRA_IDENTITY ? e->gelu : 0));
     if (t->mode == LUTRA_MODE_INT8) {
         w->peak_macs = device->macs_per_cycle_i8 * (matrix->dense ? e->share_dense_i8 : e->share_i8);
-        w->vector_work += rows * k * e->quantise + (matrix->dense ? 0 : n * k * e->index_i8);
+        w->vector_work += rows * k * e->quantise + n * k * (matrix->dense ? e->dense_i8 : e->index_i8);
     } else {
         w->peak_macs = e->share_f32 * (t->mode == LUTRA_MODE_BF16 ? device->macs_per_cycle_bf16
                                                                   : device->macs_per_cycle_f32);
