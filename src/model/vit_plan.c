@@ -30,6 +30,13 @@ static lutra_operand reserve(lutra_plan *plan, size_t rows, size_t columns)
     return operand;
 }
 
+/* Floats from one row of `columns` to the next: rows that are whole pages apart would share the few sets of a
+ * cache in which a tile's rows, read side by side, then drive each other out. */
+static size_t row_floats(size_t columns)
+{
+    return columns % 1024 ? columns : columns + 16;
+}
+
 /* The same memory, seen as rows of another length. */
 static lutra_operand view(lutra_operand buffer, size_t rows, size_t columns)
 {
@@ -111,12 +118,12 @@ static void plan_block(struct builder *builder)
     const lutra_vit_block *block = &vit->blocks[builder->block];
     const size_t n = vit->n_tokens, dim = vit->dim;
     const lutra_operand x = builder->x, y = builder->y;
-    const lutra_operand qkv = view(builder->wide, n, 3 * dim);
+    const lutra_operand qkv = view(builder->wide, n, row_floats(3 * dim));
     /* Behind the last attention only the pooled token is still needed. */
     const bool one_row = builder->block + 1 == vit->depth && vit->pool == LUTRA_POOL_TOKEN &&
                          !vit->head_dist.weight && (vit->n_classes || !vit->distilled);
     const size_t rows = one_row ? 1 : n;
-    const lutra_operand hidden = view(builder->wide, rows, vit->mlp_dim);
+    const lutra_operand hidden = view(builder->wide, rows, row_floats(vit->mlp_dim));
     add_norm(builder, n, block->norm1, x, y, "norm1");
     if (block->qkv.weight) {
         add_gemm(builder, n, &block->qkv, y, qkv);
@@ -188,8 +195,8 @@ lutra_status lutra_vit_plan(lutra_binding *binding, const lutra_vit *vit, lutra_
     struct builder builder = {.vit = vit, .plan = plan, .block = LUTRA_NO_BLOCK};
     *plan = (lutra_plan){0};
     /* No more than reserve() will count, which a machine of 32 bits could not. */
-    const uint64_t floats = (uint64_t)n * (2 * dim + max(3 * dim, vit->mlp_dim)) + patches +
-                            (uint64_t)2 * vit->n_features + (uint64_t)2 * vit->n_classes;
+    const uint64_t floats = (uint64_t)n * (2 * dim + max(row_floats(3 * dim), row_floats(vit->mlp_dim))) +
+                            patches + (uint64_t)2 * vit->n_features + (uint64_t)2 * vit->n_classes;
     if (floats > PTRDIFF_MAX / sizeof(float) - 1024)
         return lutra_fail(error, LUTRA_ERROR_MEMORY, lutra_safetensors_path(binding->file), LUTRA_NO_OFFSET,
                           "its activations are too large for this machine");
@@ -199,7 +206,7 @@ lutra_status lutra_vit_plan(lutra_binding *binding, const lutra_vit *vit, lutra_
         return status;
     builder.x = reserve(plan, n, dim);
     builder.y = reserve(plan, n, dim);
-    builder.wide = reserve(plan, 1, max(n * max(3 * dim, vit->mlp_dim), patches));
+    builder.wide = reserve(plan, 1, max(n * max(row_floats(3 * dim), row_floats(vit->mlp_dim)), patches));
     plan->features = reserve(plan, 1, vit->n_features);
     plan->logits = reserve(plan, 1, vit->n_classes);
     builder.logits_dist = reserve(plan, 1, vit->head_dist.weight ? vit->n_classes : 0);
