@@ -131,7 +131,7 @@ class Bench(CommandTest):
         self.assertEqual(seconds, sorted(seconds))
         self.assertGreaterEqual(seconds[-1], 2.5)
         lines = self.lutra(*arguments).stdout.splitlines()
-        self.assertRegex(lines[0], r"dense f32 .* \+0\.0 % against the first")
+        self.assertRegex(lines[0], r"dense (f32|bf16) .* \+0\.0 % against the first")
         self.assertRegex(lines[1], r"[+-]\d+\.\d % against the first")
 
     def test_text(self):
