@@ -106,3 +106,12 @@ lutra_status tool_device_read(const char *name, lutra_device *device, lutra_erro
     tool_device_names_free(&names);
     return status;
 }
+
+double tool_pj_of_mac(const lutra_device *device, const char *op, lutra_mode mode)
+{
+    if (strcmp(op, "gemm") != 0)
+        return device->pj_mac_f32; /* as attention is computed in every mode */
+    return mode == LUTRA_MODE_INT8   ? device->pj_mac_i8
+           : mode == LUTRA_MODE_BF16 ? device->pj_mac_bf16
+                                     : device->pj_mac_f32;
+}

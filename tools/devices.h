@@ -17,4 +17,7 @@ void tool_device_names_free(tool_device_names *names);
  * with the nearest names where there is none of that name. */
 lutra_status tool_device_read(const char *name, lutra_device *device, lutra_error *error);
 
+/* What a multiply-add of a step of the kind `op` takes at the least when products are computed in `mode`. */
+double tool_pj_of_mac(const lutra_device *device, const char *op, lutra_mode mode);
+
 #endif

@@ -310,6 +310,7 @@ static bool set_value(tool_arguments *arguments, tool_option id, const char *val
     case TOOL_THREADS_LIST:
         return parse_list(option, value, 1, LUTRA_MAX_THREADS, &arguments->threads_list);
     case TOOL_BATCHES:
+    case TOOL_STUDY_BATCHES:
         return parse_list(option, value, 1, 1024, &arguments->batches);
     case TOOL_REPEAT:
         return parse_size(option, value, 1, 1u << 24, &arguments->repeat);

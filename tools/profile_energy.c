@@ -4,27 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices.h"
 #include "profile.h"
 
 #define QUICK_IDLE_SECONDS 2
 #define QUICK_BUSY_SECONDS 5
 
-static double pj_of_mac(const lutra_device *device, lutra_mode mode)
-{
-    return mode == LUTRA_MODE_INT8   ? device->pj_mac_i8
-           : mode == LUTRA_MODE_BF16 ? device->pj_mac_bf16
-                                     : device->pj_mac_f32;
-}
-
 static double lower_bound(const profile_result *result)
 {
     const lutra_device *device = &result->device->device;
     double pj = device->pj_dram_byte * (double)result->all.dram_bytes;
-    for (size_t i = 0; i < result->n_steps; i++) {
-        const bool is_product = strcmp(result->steps[i].info.op, "gemm") == 0;
+    for (size_t i = 0; i < result->n_steps; i++)
         pj += (double)result->steps[i].numbers.macs *
-              pj_of_mac(device, is_product ? result->mode : LUTRA_MODE_F32);
-    }
+              tool_pj_of_mac(device, result->steps[i].info.op, result->mode);
     return 1e-9 * pj / (double)result->batch;
 }
 

@@ -12,8 +12,9 @@
 #include "inputs.h"
 #include "json.h"
 
-#define QUICK_ROUNDS 5
 #define ROUNDS 9
+#define QUICK_ROUNDS 5
+#define BATCH_ROUNDS 3 /* their runs are long */
 
 /* Of ViT and DeiT, which have the same matrices in each size. */
 static const char *const archs[] = {"deit_tiny_patch16_224", "deit_small_patch16_224",
@@ -26,6 +27,7 @@ typedef struct study {
     const tool_arguments *arguments;
     tool_progress progress;
     tool_device_names devices;
+    tool_list batches;
     json_t *measured, *predicted;
 } study;
 
@@ -56,51 +58,69 @@ static bool is_bf16(const bench_models *models, const bench_model *model)
 
 /* ---- measured ---------------------------------------------------------------------------------- */
 
-/* What crosses from main memory in one run behind another, by the model of the last cache. */
-static json_t *dram_json(const bench_result *result)
+/* What crosses from main memory in one run behind another, by the model of the last cache, and what the bare
+ * operations and these bytes take at the least. */
+static int set_counts(json_t *json, const bench_result *result)
 {
-    const size_t n = lutra_model_n_steps(result->model->model);
-    uint64_t *bytes = calloc(n + 1, sizeof *bytes), sum = 0;
+    const lutra_model *model = result->model->model;
+    const bench_settings *settings = &result->settings;
+    const size_t n = lutra_model_n_steps(model);
+    uint64_t dram_bytes = 0, *bytes = calloc(n + 1, sizeof *bytes);
+    double pj = 0;
+    lutra_device device;
     lutra_error error;
-    if (!bytes || lutra_model_traffic(result->model->model, result->settings.mode, result->settings.batch,
-                                      tool_cache_bytes(), bytes, &error)) {
-        free(bytes);
-        return json_null();
+    if (!bytes)
+        return tool_out_of_memory();
+    lutra_device_look(&device);
+    lutra_status status =
+        lutra_model_traffic(model, settings->mode, settings->batch, tool_cache_bytes(), bytes, &error);
+    for (size_t i = 0; i < n && status == LUTRA_OK; i++) {
+        lutra_step_info info;
+        status = lutra_model_step(model, i, &info, &error);
+        dram_bytes += bytes[i];
+        pj += tool_pj_of_mac(&device, info.op, settings->mode) * (double)(info.macs * settings->batch);
     }
-    for (size_t i = 0; i < n; i++)
-        sum += bytes[i];
     free(bytes);
-    return tool_json_size(sum);
+    if (status)
+        return tool_fail(&error);
+    json_object_set_new(json, "dram_bytes", tool_json_size(dram_bytes));
+    json_object_set_new(json, "mj_lower_bound",
+                        tool_json_real(1e-9 * (pj + device.pj_dram_byte * (double)dram_bytes)));
+    return TOOL_DONE;
 }
 
-static json_t *measured_json(const bench_models *models, const bench_result *result)
+static int add_measured(study *s, const bench_models *models, const bench_result *result)
 {
     json_t *json = json_object();
     set_model(json, result->model, is_bf16(models, result->model));
     json_object_set_new(json, "mode", json_string(tool_mode_name(result->settings.mode)));
     json_object_set_new(json, "threads", tool_json_size(result->settings.threads));
     json_object_set_new(json, "batch", tool_json_size(result->settings.batch));
+    json_object_set_new(json, "macs", tool_json_size(result->model->info->macs * result->settings.batch));
     json_object_set_new(json, "median_ms", tool_json_real(1e3 * result->seconds.median));
     json_object_set_new(json, "p10_ms", tool_json_real(1e3 * result->seconds.p10));
     json_object_set_new(json, "p90_ms", tool_json_real(1e3 * result->seconds.p90));
     json_object_set_new(json, "runs", tool_json_size(result->n_runs));
     json_object_set_new(json, "percent_of_peak", tool_json_real(bench_percent_of_peak(result)));
     json_object_set_new(json, "weight_bytes", tool_json_size(result->weight_bytes));
-    json_object_set_new(json, "dram_bytes", dram_json(result));
-    return json;
+    json_array_append_new(s->measured, json);
+    return set_counts(json, result);
 }
 
 static int measure(study *s, const bench_models *models, const tool_arguments *arguments)
 {
-    const size_t all = n_threads_all(s), batches[] = {1, 8}, n_batches = arguments->quick ? 1 : 2;
+    const size_t all = n_threads_all(s);
+    tool_arguments turns = *arguments;
     int result = TOOL_DONE;
     for (size_t threads = 1; threads <= all && !result; threads = threads < all ? all : all + 1)
-        for (size_t i = 0; i < n_batches && !result; i++) {
+        for (size_t i = 0; i < s->batches.n && !result; i++) {
+            const size_t batch = s->batches.at[i];
             bench_results results = {0};
+            turns.repeat = batch > 1 ? BATCH_ROUNDS : arguments->quick ? QUICK_ROUNDS : ROUNDS;
             tool_progress_begin(&s->progress, s->arguments, "timing");
-            result = bench_time(models, arguments, threads, batches[i], &s->progress, &results);
+            result = bench_time(models, &turns, threads, batch, &s->progress, &results);
             for (size_t j = 0; j < results.n && !result; j++)
-                json_array_append_new(s->measured, measured_json(models, &results.at[j]));
+                result = add_measured(s, models, &results.at[j]);
             bench_results_free(&results);
         }
     return result;
@@ -179,7 +199,6 @@ static int study_arch(study *s, const char *arch)
     arguments.clusters_list = clusters;
     arguments.modes = modes;
     arguments.dense = true;
-    arguments.repeat = arguments.quick ? QUICK_ROUNDS : ROUNDS;
     int result = bench_models_open(&models, &arguments, &s->progress);
     if (!result)
         result = bench_models_add_dense(&models, LUTRA_BF16, &arguments, &s->progress);
@@ -235,7 +254,12 @@ static int run(const tool_arguments *arguments)
     }
     if (tool_check_output(arguments->output, NULL, &error))
         return tool_fail(&error);
-    study s = {.arguments = arguments, .measured = json_array(), .predicted = json_array()};
+    study s = {.arguments = arguments,
+               .batches = arguments->batches,
+               .measured = json_array(),
+               .predicted = json_array()};
+    if (s.batches.n == 0)
+        s.batches = (tool_list){.at = {1, 8}, .n = arguments->quick ? 1 : 2};
     int result = tool_device_names_read(&s.devices, &error) ? tool_fail(&error) : TOOL_DONE;
     const size_t n_archs = arguments->model.arch ? 0 : arguments->quick ? N_QUICK_ARCHS : N_ARCHS;
     if (arguments->model.arch && !result)
@@ -251,8 +275,8 @@ static int run(const tool_arguments *arguments)
 }
 
 static const tool_option options[] = {
-    TOOL_OUTPUT, TOOL_STUDY_QUICK, TOOL_ARCH, TOOL_IMAGE_SIZE, TOOL_THREADS,
-    TOOL_SEED,   TOOL_QUIET,       TOOL_HELP, TOOL_NO_OPTION,
+    TOOL_OUTPUT,        TOOL_STUDY_QUICK, TOOL_ARCH,  TOOL_IMAGE_SIZE, TOOL_THREADS,
+    TOOL_STUDY_BATCHES, TOOL_SEED,        TOOL_QUIET, TOOL_HELP,       TOOL_NO_OPTION,
 };
 
 const tool_command tool_command_study = {
