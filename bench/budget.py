@@ -25,8 +25,9 @@ class Budgets(Bench):
         """The path and what the command told."""
         path = self.folder / "clustered.safetensors"
         mine = [i for i in range(len(self.pictures.paths)) if i % 4 == fold]
+        count = min(len(mine), self.options.calibrate_count)
         told = json.loads(run(self.options.lutra, "cluster", model, "-o", path, "--calibrate", self.listed(mine),
-                              "--calibrate-count", len(mine), "--json", "--quiet", "--threads", self.options.threads, *options))
+                              "--calibrate-count", count, "--json", "--quiet", "--threads", self.options.threads, *options))
         return path, told
 
     def judge_budget(self, dense, model, name, options):
@@ -59,6 +60,7 @@ def main():
     parser.add_argument("--equal", nargs="*", default=["16:4bits"], metavar="CLUSTERS:BUDGET")
     parser.add_argument("--loss", nargs="*", default=[], metavar="KL")
     parser.add_argument("--folds", type=int, default=4, help="judge the first of the four folds only")
+    parser.add_argument("--calibrate-count", type=int, default=128, metavar="N", help="of a fold's pictures, at most")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
     options = parser.parse_args()
