@@ -125,7 +125,12 @@ static void run_attention(const struct run *run, const lutra_step *step)
         .out = at(run, &step->c),
         .ld_out = step->c.ld,
     };
-    lutra_attention_f32(run->context->kernels, run->context->pool, &attention, run->context->scratch);
+    const lutra_context *context = run->context;
+    /* Where bf16 is the faster, and activations are rounded anyway. */
+    if (context->mode != LUTRA_MODE_F32 && lutra_multiplies_bf16(context->kernels))
+        lutra_attention_bf16(context->kernels, context->pool, &attention, context->scratch);
+    else
+        lutra_attention_f32(context->kernels, context->pool, &attention, context->scratch);
 }
 
 static void run_patches(const struct run *run, const lutra_step *step)
@@ -342,8 +347,7 @@ static bool most_rows(const lutra_context *context, size_t *rows)
 static bool scratch_bytes(const lutra_context *context, size_t n_threads, size_t *bytes)
 {
     const lutra_model *model = context->model;
-    const size_t attention =
-        lutra_attention_f32_scratch(model->vit.n_tokens, model->vit.dim / model->vit.n_heads, n_threads);
+    const size_t attention = lutra_attention_scratch(model->vit.dim / model->vit.n_heads, n_threads);
     const size_t max_k = model->plan.max_k;
     size_t rows, gemm = lutra_gemm_f32_scratch(max_k, n_threads);
     if (!most_rows(context, &rows) ||

@@ -106,8 +106,7 @@ static lutra_status calibrate_attention(const lutra_calibration *b)
     if (status == LUTRA_OK)
         status = lutra_allocate(TOKENS * WIDTH, sizeof *out, "calibration", &out, b->error);
     if (status == LUTRA_OK)
-        status =
-            lutra_allocate(lutra_attention_f32_scratch(TOKENS, 80, 1), 1, "calibration", &scratch, b->error);
+        status = lutra_allocate(lutra_attention_scratch(80, 1), 1, "calibration", &scratch, b->error);
     uint32_t state = 3;
     for (size_t i = 0; status == LUTRA_OK && i < TOKENS * 3 * WIDTH; i++)
         qkv[i] = (float)lutra_bell(&state, 2000) / 1000.0f - 1.0f;

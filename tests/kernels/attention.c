@@ -5,13 +5,27 @@
 #include <string.h>
 
 #include "harness.h"
+#include "kernels/gemm/bf16.h"
 
-static void check_softmax(harness *h, size_t n, float spread, bool carried_on)
+#define ROUNDING_BF16                                                                                        \
+    (0x1p-8 * 1.01) /* half a unit in the last place, of a number that may be off by a bit */
+#define COARSE_EXP 8e-5
+
+/* Number i of pairs in bf16. */
+static double of_pairs(const void *pairs, size_t i)
 {
+    uint32_t pair;
+    memcpy(&pair, (const char *)pairs + i / 2 * sizeof pair, sizeof pair);
+    return (double)lutra_float_of_bits(i % 2 ? pair << 16 : pair & 0xffff0000u);
+}
+
+static void check_softmax(harness *h, size_t n, float spread, bool carried_on, bool bf16)
+{
+    const size_t room = bf16 ? 2 * LUTRA_PANEL : LUTRA_PANEL;
     lutra_softmax running = {.max = -FLT_MAX};
     const float scale = 0.125f;
     begin_case(h, "%zu scores of up to %g%s", n, (double)spread, carried_on ? ", carried on" : "");
-    float *scores = guarded(h, (n + LUTRA_PANEL - 1) / LUTRA_PANEL * LUTRA_PANEL * sizeof(float), 64);
+    float *scores = guarded(h, (n + room - 1) / room * room * sizeof(float), 64);
     float *before = guarded_floats(h, n, ORDINARY);
     for (size_t i = 0; i < n; i++)
         before[i] = scores[i] = random_float(h, -spread, spread);
@@ -19,19 +33,28 @@ static void check_softmax(harness *h, size_t n, float spread, bool carried_on)
         running =
             (lutra_softmax){.max = random_float(h, -0.2f, 0.2f) * spread, .sum = random_float(h, 1.0f, 9.0f)};
     const lutra_softmax old = running;
-    h->kernels->softmax_f32(n, scale, scores, &running);
+    if (bf16)
+        h->kernels->softmax_bf16(n, scale, scores, &running);
+    else
+        h->kernels->softmax_f32(n, scale, scores, &running);
 
     double max = (double)old.max, sum = 0;
     for (size_t i = 0; i < n; i++)
         max = fmax(max, (double)before[i] * (double)scale);
     /* exp of a difference that is off by a rounding of each term, and exp's own error (docs/kernels.md). */
-    const double relative = 2 * 0x1p-24 * ((double)spread * (double)scale + fabs(max)) + 4e-7;
+    const double relative =
+        2 * 0x1p-24 * ((double)spread * (double)scale + fabs(max)) + (bf16 ? COARSE_EXP : 4e-7);
     check_near(h, (double)running.max, max, 0, 0, 0);
     for (size_t i = 0; i < n; i++) {
         const double want = exp((double)before[i] * (double)scale - max);
         sum += want;
-        check_near(h, (double)scores[i], want, relative * want + 1e-37, 0, i);
+        if (bf16)
+            check_near(h, of_pairs(scores, i), want, (relative + ROUNDING_BF16) * want + 1e-37, 0, i);
+        else
+            check_near(h, (double)scores[i], want, relative * want + 1e-37, 0, i);
     }
+    if (bf16 && n % 2)
+        check_near(h, of_pairs(scores, n), 0, 0, 0, n);
     const double correction = exp((double)old.max - max);
     check_near(h, (double)running.correction, correction, relative * correction + 1e-37, 1, 0);
     sum += (double)old.sum * correction;
@@ -39,14 +62,75 @@ static void check_softmax(harness *h, size_t n, float spread, bool carried_on)
     end_case(h);
 }
 
-void test_softmax_f32(harness *h)
+static void check_all_softmax(harness *h, bool bf16)
 {
     static const float spreads[] = {0.0f, 1.0f, 50.0f, 3000.0f};
-    for (size_t n = 1; n < 70; n++)
+    for (size_t n = 1; n < 140; n++)
         for (size_t i = 0; i < 8; i++)
-            check_softmax(h, n, spreads[i / 2], i % 2);
-    check_softmax(h, 197, 50.0f, false);
-    check_softmax(h, 256, 50.0f, true);
+            check_softmax(h, n, spreads[i / 2], i % 2, bf16);
+    check_softmax(h, 197, 50.0f, false, bf16);
+    check_softmax(h, 256, 50.0f, true, bf16);
+}
+
+void test_softmax_f32(harness *h)
+{
+    check_all_softmax(h, false);
+}
+
+void test_softmax_bf16(harness *h)
+{
+    check_all_softmax(h, true);
+}
+
+static uint32_t pair_of(const float *first, const float *second)
+{
+    return lutra_pair_bf16(first ? *first : 0, second ? *second : 0);
+}
+
+static void compare_panel(harness *h, size_t n, const uint32_t *got, const uint32_t *want)
+{
+    for (size_t i = 0; i < n; i++)
+        if (got[i] != want[i])
+            fail_case(h, "word %zu is %08x, should be %08x", i, got[i], want[i]);
+}
+
+static void check_pack_bf16(harness *h, size_t n_rows, size_t k, bool columns)
+{
+    const size_t ld = k + random_below(h, 5), pairs = ((columns ? n_rows : k) + 1) / 2;
+    uint32_t want[256 * LUTRA_PANEL];
+    begin_case(h, "%zu rows of %zu, %zu apart", n_rows, k, ld);
+    const float *rows = guarded_floats(h, (n_rows - 1) * ld + k, (numbers)random_below(h, N_NUMBERS));
+    uint32_t *got = guarded(h, pairs * LUTRA_PANEL * sizeof *got, 64);
+    for (size_t i = 0; i < pairs; i++)
+        for (size_t j = 0; j < LUTRA_PANEL; j++) {
+            const size_t row = columns ? 2 * i : j, column = columns ? j : 2 * i;
+            const size_t next_row = row + columns, next_column = column + !columns;
+            want[i * LUTRA_PANEL + j] =
+                pair_of(row < n_rows && column < k ? &rows[row * ld + column] : NULL,
+                        next_row < n_rows && next_column < k ? &rows[next_row * ld + next_column] : NULL);
+        }
+    if (columns)
+        h->kernels->pack_columns_bf16(rows, ld, n_rows, k, got);
+    else
+        h->kernels->pack_panel_bf16(rows, ld, n_rows, k, got);
+    compare_panel(h, pairs * LUTRA_PANEL, got, want);
+    end_case(h);
+}
+
+void test_pack_panel_bf16(harness *h)
+{
+    static const size_t ks[] = {1, 2, 3, 15, 16, 17, 31, 32, 33, 64, 80, 99};
+    for (size_t n_rows = 1; n_rows <= LUTRA_PANEL; n_rows++)
+        for (size_t i = 0; i < sizeof ks / sizeof *ks; i++)
+            check_pack_bf16(h, n_rows, ks[i], false);
+}
+
+void test_pack_columns_bf16(harness *h)
+{
+    static const size_t ns[] = {1, 2, 3, 15, 64, 197, 256};
+    for (size_t width = 1; width <= LUTRA_PANEL; width++)
+        for (size_t i = 0; i < sizeof ns / sizeof *ns; i++)
+            check_pack_bf16(h, ns[i], width, true);
 }
 
 /* One output of one query, in double precision. */
@@ -75,7 +159,17 @@ static double attend(const lutra_attention *a, const float *query, const float *
     return out / sum;
 }
 
-static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_heads, size_t head_dim)
+static void run_attention(const harness *h, lutra_thread_pool *pool, const lutra_attention *a, bool bf16,
+                          void *scratch)
+{
+    if (bf16)
+        lutra_attention_bf16(h->kernels, pool, a, scratch);
+    else
+        lutra_attention_f32(h->kernels, pool, a, scratch);
+}
+
+static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_heads, size_t head_dim,
+                            bool bf16)
 {
     static const size_t threads[] = {1, 2, 5};
     const size_t dim = n_heads * head_dim, ld_qkv = 3 * dim + random_below(h, 4),
@@ -83,15 +177,19 @@ static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_
     const size_t out_floats = (batch * n_tokens - 1) * ld_out + dim;
     float *first = NULL;
     begin_case(h, "batch %zu, %zu tokens, %zu heads of %zu", batch, n_tokens, n_heads, head_dim);
-    float *qkv = guarded_floats(h, (batch * n_tokens - 1) * ld_qkv + 3 * dim, ORDINARY);
+    const size_t qkv_floats = (batch * n_tokens - 1) * ld_qkv + 3 * dim;
+    float *qkv = guarded_floats(h, qkv_floats, ORDINARY), *exact = guarded_floats(h, qkv_floats, ORDINARY);
+    memcpy(exact, qkv, qkv_floats * sizeof *qkv);
+    if (bf16) /* what is left to err is the rounding of probabilities */
+        h->reference->round_bf16(qkv_floats, exact, exact);
     for (size_t t = 0; t < 3; t++) {
         lutra_thread_pool *pool = start_pool(threads[t]);
         float *out = guarded_floats(h, out_floats, ORDINARY);
-        void *scratch = guarded(h, lutra_attention_f32_scratch(n_tokens, head_dim, threads[t]), 64);
+        void *scratch = guarded(h, lutra_attention_scratch(head_dim, threads[t]), 64);
         lutra_attention a = {batch, n_tokens, n_heads, head_dim, qkv, ld_qkv, out, ld_out};
         if (t > 0)
             memcpy(out, first, out_floats * sizeof *out); /* what lies between the rows must be the same */
-        lutra_attention_f32(h->kernels, pool, &a, scratch);
+        run_attention(h, pool, &a, bf16, scratch);
         if (t == 0)
             first = out;
         else if (memcmp(out, first, out_floats * sizeof *out) != 0)
@@ -99,28 +197,38 @@ static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_
         for (size_t sample = 0; sample < (t ? 0 : 100); sample++) {
             const size_t image = random_below(h, batch), token = random_below(h, n_tokens);
             const size_t head = random_below(h, n_heads), j = random_below(h, head_dim);
-            const float *of_image = qkv + image * n_tokens * ld_qkv + head * head_dim;
+            const float *of_image = exact + image * n_tokens * ld_qkv + head * head_dim;
             double magnitude;
             const double want =
                 attend(&a, of_image + token * ld_qkv, of_image + dim, of_image + 2 * dim, j, &magnitude);
             /* 2: the largest value */
             check_near(h, (double)out[(image * n_tokens + token) * ld_out + head * head_dim + j], want,
-                       2 * magnitude, token, j);
+                       2 * (magnitude + (bf16 ? ROUNDING_BF16 + 2 * COARSE_EXP : 0)), token, j);
         }
         lutra_thread_pool_free(pool);
     }
     end_case(h);
 }
 
+static void check_all_attention(harness *h, bool bf16)
+{
+    check_attention(h, 1, 1, 1, 1, bf16);
+    check_attention(h, 2, 3, 2, 5, bf16);
+    check_attention(h, 1, 197, 3, 64, bf16);
+    check_attention(h, 2, 50, 2, 80, bf16);
+    check_attention(h, 1, 256, 1, 16, bf16);
+    check_attention(h, 1, 257, 1, 24, bf16); /* one key in the second block */
+    check_attention(h, 1, 577, 2, 33, bf16);
+}
+
 void test_attention(harness *h)
 {
-    check_attention(h, 1, 1, 1, 1);
-    check_attention(h, 2, 3, 2, 5);
-    check_attention(h, 1, 197, 3, 64);
-    check_attention(h, 2, 50, 2, 80);
-    check_attention(h, 1, 256, 1, 16);
-    check_attention(h, 1, 257, 1, 24); /* one key in the second block */
-    check_attention(h, 1, 577, 2, 33);
+    check_all_attention(h, false);
+}
+
+void test_attention_bf16(harness *h)
+{
+    check_all_attention(h, true);
 }
 
 static struct attention_bench {
@@ -128,7 +236,8 @@ static struct attention_bench {
     lutra_thread_pool *pool;
     lutra_attention attention;
     void *scratch;
-    float *scores;
+    float *scores, *rows;
+    uint32_t *panel;
 } bench;
 
 static void call_softmax(void *argument)
@@ -148,13 +257,68 @@ void bench_softmax_f32(harness *h)
     end_case(h);
 }
 
+static void call_softmax_bf16(void *argument)
+{
+    lutra_softmax running = {.max = -FLT_MAX};
+    (void)argument;
+    bench.kernels->softmax_bf16(192, 0.125f, bench.scores, &running);
+}
+
+void bench_softmax_bf16(harness *h)
+{
+    begin_case(h, "benchmark");
+    bench.kernels = h->kernels;
+    bench.scores = guarded(h, 192 * sizeof(float), 64);
+    memset(bench.scores, 0, 192 * sizeof(float));
+    printf("  %.2f G numbers/s\n", 192 / time_call(call_softmax_bf16, NULL, 1) * 1e-9);
+    end_case(h);
+}
+
+static void call_pack_panel(void *argument)
+{
+    (void)argument;
+    bench.kernels->pack_panel_bf16(bench.rows, 576, LUTRA_PANEL, 64, bench.panel);
+}
+
+static void call_pack_columns(void *argument)
+{
+    (void)argument;
+    bench.kernels->pack_columns_bf16(bench.rows, 576, 64, LUTRA_PANEL, bench.panel);
+}
+
+static void bench_pack(harness *h, void (*call)(void *))
+{
+    begin_case(h, "benchmark");
+    bench.kernels = h->kernels;
+    bench.rows = guarded_floats(h, 64 * 576, ORDINARY);
+    bench.panel = guarded(h, 32 * LUTRA_PANEL * sizeof *bench.panel, 64);
+    printf("  %.2f G numbers/s\n", 64 * LUTRA_PANEL / time_call(call, NULL, 1) * 1e-9);
+    end_case(h);
+}
+
+void bench_pack_panel_bf16(harness *h)
+{
+    bench_pack(h, call_pack_panel);
+}
+
+void bench_pack_columns_bf16(harness *h)
+{
+    bench_pack(h, call_pack_columns);
+}
+
 static void call_attention(void *argument)
 {
     (void)argument;
     lutra_attention_f32(bench.kernels, bench.pool, &bench.attention, bench.scratch);
 }
 
-void bench_attention(harness *h)
+static void call_attention_bf16(void *argument)
+{
+    (void)argument;
+    lutra_attention_bf16(bench.kernels, bench.pool, &bench.attention, bench.scratch);
+}
+
+static void bench_all_attention(harness *h, void (*call)(void *), double peak)
 {
     static const size_t shapes[][2] = {{197, 3}, {197, 12}, {577, 12}};
     for (size_t i = 0; i < 3; i++)
@@ -163,7 +327,7 @@ void bench_attention(harness *h)
             begin_case(h, "benchmark");
             bench.kernels = h->kernels;
             bench.pool = start_pool(n_threads);
-            bench.scratch = guarded(h, lutra_attention_f32_scratch(n, 64, n_threads), 64);
+            bench.scratch = guarded(h, lutra_attention_scratch(64, n_threads), 64);
             bench.attention = (lutra_attention){1,
                                                 n,
                                                 heads,
@@ -172,14 +336,23 @@ void bench_attention(harness *h)
                                                 3 * dim,
                                                 guarded(h, n * dim * 4, 64),
                                                 dim};
-            const double gmacs =
-                2.0 * (double)(n * n * dim) / time_call(call_attention, NULL, n_threads) * 1e-9;
+            const double gmacs = 2.0 * (double)(n * n * dim) / time_call(call, NULL, n_threads) * 1e-9;
             printf("  %zu tokens, %zu heads of 64, %zu thread%s: %.1f GMAC/s", n, heads, n_threads,
                    n_threads > 1 ? "s" : "", gmacs);
-            if (h->peak_gmacs > 0)
-                printf(" (%.0f %%)", 100 * gmacs / h->peak_gmacs / (double)n_threads);
+            if (peak > 0)
+                printf(" (%.0f %%)", 100 * gmacs / peak / (double)n_threads);
             printf("\n");
             lutra_thread_pool_free(bench.pool);
             end_case(h);
         }
+}
+
+void bench_attention(harness *h)
+{
+    bench_all_attention(h, call_attention, h->peak_gmacs);
+}
+
+void bench_attention_bf16(harness *h)
+{
+    bench_all_attention(h, call_attention_bf16, h->peak_bf16_gmacs);
 }

@@ -39,6 +39,12 @@ def exp2():
     return error, np.concatenate([[1], c])
 
 
+def coarse_exp2():
+    """2^f on -0.5..0.5 to less than bf16 can tell."""
+    f = nodes(-0.5, 0.5, 400)
+    return minimax(f[:, None] ** np.arange(0, 4), 2**f, 2**-f)
+
+
 def normal_tail():
     """q with Phi(-a) = 2^(a q(a) - 1) on 0..7, where the error of a Phi(-a) counts."""
     top = 7.0
@@ -78,6 +84,9 @@ def main():
     exact = np.array([0.5 * v * math.erfc(-v / math.sqrt(2)) for v in x.astype(float)])
     print(f"2^f: largest relative error {exp2_error:.2e}")
     print("  " + "  ".join(float(c).hex() for c in p))
+    coarse_error, coarse = coarse_exp2()
+    print(f"2^f, degree 3: largest relative error {coarse_error:.2e}")
+    print("  " + "  ".join(float(c).hex() for c in coarse.astype(np.float32)))
     print(f"q: largest error of a Phi(-a) {tail_error:.2e}")
     print("  " + "  ".join(float(c).hex() for c in q))
     print(f"GELU(x) for x < 0 in f32: largest error {np.abs(gelu_in_f32(x, q, p) - exact).max():.2e}")

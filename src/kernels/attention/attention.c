@@ -4,11 +4,14 @@
  * Gimelshein 2018; Dao et al. 2022), so that no more than tile_rows x KEY_BLOCK scores exist on a thread.
  * A task is one head and some of its queries. Scratch of one thread, in floats:
  *
- *     | keys   [KEY_BLOCK / 16 panels][head_dim][16]    a block of keys, transposed as gemm wants it
- *     | values [ceil(head_dim / 16) panels][KEY_BLOCK][16]
- *     | scores [LUTRA_MAX_TILE_ROWS][KEY_BLOCK]
- *     | sums   [LUTRA_MAX_TILE_ROWS][head_dim rounded up to 16]
+ *     | keys    [KEY_BLOCK / 16 panels][head_dim][16]    a block of keys, transposed as gemm wants it
+ *     | values  [ceil(head_dim / 16) panels][KEY_BLOCK][16]
+ *     | queries [LUTRA_MAX_TILE_ROWS][QUERY_STRIDE]      in bf16 alone
+ *     | scores  [LUTRA_MAX_TILE_ROWS][SCORE_STRIDE]
+ *     | sums    [LUTRA_MAX_TILE_ROWS][head_dim rounded up to 16]
  *     | softmax state of each query of the task
+ *
+ * In bf16 two inputs of a product, or two keys, are one double word (gemm/bf16.h): half of the rooms is used.
  */
 #include "kernels/attention/attention.h"
 
@@ -24,10 +27,14 @@
 #define KEY_BLOCK ((size_t)256)
 #define MAX_TASK_QUERIES ((size_t)256)
 #define TASKS_PER_THREAD ((size_t)3)
+/* An odd number of cache lines: the rows of a tile, read side by side, then fall into different sets of a
+ * cache. */
+#define SCORE_STRIDE (KEY_BLOCK + LUTRA_PANEL)
 
 struct job {
     const lutra_kernels *kernels;
     const lutra_attention *attention;
+    bool bf16;
     float *scratch;
     size_t n_parts; /* of the queries of each head */
     float scale;
@@ -35,11 +42,11 @@ struct job {
 
 /* Where the parts of a thread's scratch begin, in floats, and where they end. */
 struct layout {
-    size_t keys, values, scores, sums, softmax, end;
+    size_t keys, values, queries, scores, sums, softmax, end;
 };
 
 struct workspace {
-    float *keys, *values, *scores, *sums;
+    float *keys, *values, *queries, *scores, *sums;
     lutra_softmax *softmax; /* [MAX_TASK_QUERIES] */
 };
 
@@ -53,13 +60,20 @@ static size_t divide_up(size_t a, size_t b)
     return a / b + (a % b != 0);
 }
 
+/* Double words of a query's pairs, an odd number of cache lines too. */
+static size_t query_stride(size_t head_dim)
+{
+    return lutra_round_up(divide_up(head_dim, 2), 2 * LUTRA_PANEL) + LUTRA_PANEL;
+}
+
 static struct layout lay_out(size_t head_dim)
 {
     const size_t wide = lutra_round_up(head_dim, LUTRA_PANEL);
     struct layout at = {.keys = 0};
     at.values = at.keys + KEY_BLOCK * head_dim;
-    at.scores = at.values + KEY_BLOCK * wide;
-    at.sums = at.scores + LUTRA_MAX_TILE_ROWS * KEY_BLOCK;
+    at.queries = at.values + KEY_BLOCK * wide;
+    at.scores = at.queries + LUTRA_MAX_TILE_ROWS * query_stride(head_dim);
+    at.sums = at.scores + LUTRA_MAX_TILE_ROWS * SCORE_STRIDE;
     at.softmax = at.sums + LUTRA_MAX_TILE_ROWS * wide;
     at.end =
         at.softmax + lutra_round_up(MAX_TASK_QUERIES * sizeof(lutra_softmax) / sizeof(float), LUTRA_PANEL);
@@ -72,15 +86,26 @@ static struct workspace workspace_of(const struct job *job, size_t worker)
     float *scratch = job->scratch + worker * at.end;
     return (struct workspace){.keys = scratch + at.keys,
                               .values = scratch + at.values,
+                              .queries = scratch + at.queries,
                               .scores = scratch + at.scores,
                               .sums = scratch + at.sums,
                               .softmax = (lutra_softmax *)(void *)(scratch + at.softmax)};
 }
 
-size_t lutra_attention_f32_scratch(size_t n_tokens, size_t head_dim, size_t n_threads)
+size_t lutra_attention_scratch(size_t head_dim, size_t n_threads)
 {
-    (void)n_tokens; /* a block's worth, however many there are */
-    return lay_out(head_dim).end * sizeof(float) * n_threads;
+    return lay_out(head_dim).end * sizeof(float) *
+           n_threads; /* a block's worth, however many tokens there are */
+}
+
+static uint32_t *words(float *p)
+{
+    return (uint32_t *)(void *)p;
+}
+
+static const uint32_t *const_words(const float *p)
+{
+    return (const uint32_t *)(const void *)p;
 }
 
 /* `width` <= 16 columns of `v` [n][ld] become `panel` [n][16], filled up with 0. */
@@ -96,25 +121,45 @@ static void copy_columns(const float *v, size_t ld, size_t n, size_t width, floa
         memcpy(panel + i * LUTRA_PANEL, v + i * ld, width * sizeof *panel);
 }
 
-static void pack_keys_and_values(const lutra_kernels *kernels, const lutra_attention *a, const float *q,
-                                 size_t n_keys, const struct workspace *w)
+static void pack_keys_and_values(const struct job *job, const float *q, size_t n_keys,
+                                 const struct workspace *w)
 {
+    const lutra_kernels *kernels = job->kernels;
+    const lutra_attention *a = job->attention;
     const float *k = q + a->n_heads * a->head_dim, *v = k + a->n_heads * a->head_dim;
-    for (size_t i = 0; i < n_keys; i += LUTRA_PANEL)
-        kernels->pack_panel_f32(k + i * a->ld_qkv, LUTRA_F32, a->ld_qkv, smaller(LUTRA_PANEL, n_keys - i),
-                                a->head_dim, w->keys + i * a->head_dim);
-    for (size_t j = 0; j < a->head_dim; j += LUTRA_PANEL)
-        copy_columns(v + j, a->ld_qkv, n_keys, smaller(LUTRA_PANEL, a->head_dim - j),
-                     w->values + j * KEY_BLOCK);
+    for (size_t i = 0; i < n_keys; i += LUTRA_PANEL) {
+        const size_t n = smaller(LUTRA_PANEL, n_keys - i);
+        float *panel = w->keys + i * a->head_dim;
+        if (job->bf16)
+            kernels->pack_panel_bf16(k + i * a->ld_qkv, a->ld_qkv, n, a->head_dim, words(panel));
+        else
+            kernels->pack_panel_f32(k + i * a->ld_qkv, LUTRA_F32, a->ld_qkv, n, a->head_dim, panel);
+    }
+    for (size_t j = 0; j < a->head_dim; j += LUTRA_PANEL) {
+        const size_t width = smaller(LUTRA_PANEL, a->head_dim - j);
+        float *panel = w->values + j * KEY_BLOCK;
+        if (job->bf16)
+            kernels->pack_columns_bf16(v + j, a->ld_qkv, n_keys, width, words(panel));
+        else
+            copy_columns(v + j, a->ld_qkv, n_keys, width, panel);
+    }
 }
 
-static void multiply_all(const lutra_kernels *kernels, size_t m, size_t k, const float *a, size_t lda,
-                         size_t n, const float *panels, size_t panel_stride, float *c, size_t ldc)
+/* `k` inputs, or pairs of them. */
+static void multiply_all(const struct job *job, size_t m, size_t k, const float *a, size_t lda, size_t n,
+                         const float *panels, size_t panel_stride, float *c, size_t ldc)
 {
-    const size_t n_panels = divide_up(n, LUTRA_PANEL);
-    for (size_t p = 0; p < n_panels; p += kernels->tile_panels)
-        kernels->multiply_f32(m, k, a, lda, smaller(kernels->tile_panels, n_panels - p),
-                              panels + p * panel_stride, panel_stride, c + p * LUTRA_PANEL, ldc);
+    const lutra_kernels *kernels = job->kernels;
+    const size_t n_panels = divide_up(n, LUTRA_PANEL), wide = kernels->tile_panels;
+    for (size_t p = 0; p < n_panels; p += wide) {
+        const float *first = panels + p * panel_stride;
+        if (job->bf16)
+            kernels->multiply_bf16(m, k, const_words(a), lda, smaller(wide, n_panels - p), const_words(first),
+                                   panel_stride, c + p * LUTRA_PANEL, ldc);
+        else
+            kernels->multiply_f32(m, k, a, lda, smaller(wide, n_panels - p), first, panel_stride,
+                                  c + p * LUTRA_PANEL, ldc);
+    }
 }
 
 /* The output so far gains a block's part; after the last block it is divided by the sum of the probabilities.
@@ -137,13 +182,25 @@ static void attend(const struct job *job, const struct workspace *w, size_t m, c
                    size_t n_keys, lutra_softmax *softmax, float *out)
 {
     const lutra_attention *a = job->attention;
-    const size_t wide = lutra_round_up(a->head_dim, LUTRA_PANEL);
-    multiply_all(job->kernels, m, a->head_dim, q, a->ld_qkv, n_keys, w->keys, LUTRA_PANEL * a->head_dim,
-                 w->scores, KEY_BLOCK);
+    const lutra_kernels *kernels = job->kernels;
+    const size_t wide = lutra_round_up(a->head_dim, LUTRA_PANEL), query_words = query_stride(a->head_dim);
+    size_t dim = a->head_dim, ld = a->ld_qkv, used = n_keys;
+    if (job->bf16) {
+        for (size_t i = 0; i < m; i++)
+            kernels->pair_row_bf16(dim, q + i * ld, words(w->queries) + i * query_words);
+        q = w->queries;
+        ld = query_words;
+        dim = divide_up(dim, 2);
+        used = divide_up(n_keys, 2);
+    }
+    multiply_all(job, m, dim, q, ld, n_keys, w->keys, LUTRA_PANEL * a->head_dim, w->scores, SCORE_STRIDE);
     for (size_t i = 0; i < m; i++)
-        job->kernels->softmax_f32(n_keys, job->scale, w->scores + i * KEY_BLOCK, &softmax[i]);
-    multiply_all(job->kernels, m, n_keys, w->scores, KEY_BLOCK, a->head_dim, w->values,
-                 LUTRA_PANEL * KEY_BLOCK, w->sums, wide);
+        if (job->bf16)
+            kernels->softmax_bf16(n_keys, job->scale, w->scores + i * SCORE_STRIDE, &softmax[i]);
+        else
+            kernels->softmax_f32(n_keys, job->scale, w->scores + i * SCORE_STRIDE, &softmax[i]);
+    multiply_all(job, m, used, w->scores, SCORE_STRIDE, a->head_dim, w->values, LUTRA_PANEL * KEY_BLOCK,
+                 w->sums, wide);
     for (size_t i = 0; i < m; i++)
         merge(&softmax[i], key == 0, key + n_keys == a->n_tokens, a->head_dim, w->sums + i * wide,
               out + i * a->ld_out);
@@ -166,7 +223,7 @@ static void attend_head(void *argument, size_t task, size_t worker)
         w.softmax[i] = (lutra_softmax){.max = -FLT_MAX};
     for (size_t key = 0; key < a->n_tokens; key += KEY_BLOCK) {
         const size_t n_keys = smaller(KEY_BLOCK, a->n_tokens - key);
-        pack_keys_and_values(job->kernels, a, qkv + key * a->ld_qkv, n_keys, &w);
+        pack_keys_and_values(job, qkv + key * a->ld_qkv, n_keys, &w);
         for (size_t chunk = 0; chunk < n_chunks; chunk++) {
             const size_t row = n * chunk / n_chunks;
             attend(job, &w, n * (chunk + 1) / n_chunks - row, qkv + (first + row) * a->ld_qkv, key, n_keys,
@@ -175,12 +232,13 @@ static void attend_head(void *argument, size_t task, size_t worker)
     }
 }
 
-void lutra_attention_f32(const lutra_kernels *kernels, lutra_thread_pool *pool,
-                         const lutra_attention *attention, void *scratch)
+static void attend_all(const lutra_kernels *kernels, lutra_thread_pool *pool,
+                       const lutra_attention *attention, bool bf16, void *scratch)
 {
     const size_t n_threads = lutra_thread_pool_size(pool), n_heads = attention->batch * attention->n_heads;
     struct job job = {.kernels = kernels,
                       .attention = attention,
+                      .bf16 = bf16,
                       .scratch = scratch,
                       .n_parts = divide_up(attention->n_tokens, MAX_TASK_QUERIES),
                       .scale = 1.0f / sqrtf((float)attention->head_dim)};
@@ -191,4 +249,16 @@ void lutra_attention_f32(const lutra_kernels *kernels, lutra_thread_pool *pool,
     if (job.n_parts < wanted)
         job.n_parts = smaller(wanted, divide_up(attention->n_tokens, kernels->tile_rows));
     lutra_thread_pool_run(pool, n_heads * job.n_parts, attend_head, &job);
+}
+
+void lutra_attention_f32(const lutra_kernels *kernels, lutra_thread_pool *pool,
+                         const lutra_attention *attention, void *scratch)
+{
+    attend_all(kernels, pool, attention, false, scratch);
+}
+
+void lutra_attention_bf16(const lutra_kernels *kernels, lutra_thread_pool *pool,
+                          const lutra_attention *attention, void *scratch)
+{
+    attend_all(kernels, pool, attention, true, scratch);
 }

@@ -14,8 +14,12 @@ typedef struct lutra_attention {
     size_t ld_out;
 } lutra_attention;
 
-size_t lutra_attention_f32_scratch(size_t n_tokens, size_t head_dim, size_t n_threads);
+/* For either. */
+size_t lutra_attention_scratch(size_t head_dim, size_t n_threads);
 void lutra_attention_f32(const lutra_kernels *kernels, lutra_thread_pool *pool,
                          const lutra_attention *attention, void *scratch);
+/* q, k, v and probabilities rounded to bf16, sums and softmax in f32. */
+void lutra_attention_bf16(const lutra_kernels *kernels, lutra_thread_pool *pool,
+                          const lutra_attention *attention, void *scratch);
 
 #endif

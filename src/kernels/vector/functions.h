@@ -22,6 +22,17 @@ LUTRA_INLINE vector v_exp2(vector x)
     return v_add_to_exponent(v_multiply_add(p, f, v_set(1.0f)), shifted);
 }
 
+/* The same with a relative error of at most 7.6e-5, for what is rounded to bf16 (2^-8) anyway. */
+LUTRA_INLINE vector v_exp2_coarse(vector x)
+{
+    const vector magic = v_set(0x1.8p23f);
+    const vector shifted = v_add(x, magic), f = v_subtract(x, v_subtract(shifted, magic));
+    vector p = v_set(0x1.c3f75ep-5f);
+    p = v_multiply_add(p, f, v_set(0x1.f0de1ap-3f));
+    p = v_multiply_add(p, f, v_set(0x1.62f31ap-1f));
+    return v_add_to_exponent(v_multiply_add(p, f, v_set(0x1.fff692p-1f)), shifted);
+}
+
 /* x Phi(x), Phi the normal distribution: max(x, 0) - |x| Phi(-|x|), and Phi(-a) = 2^(a q(a) - 1), where q is
  * fitted so that the largest error of the product a Phi(-a) is least: 9.0e-9, and 5e-8 with all roundings but
  * the last (half a unit in the last place of x). There is no cancellation as in 1 + erf. */

@@ -97,6 +97,14 @@ static inline __m256i emulated_cvtneps_bf16(__m512 a)
     return b;
 }
 
+static inline __m512i emulated_cvtne2ps_bf16(__m512 high, __m512 low)
+{
+    const __m256i halves[2] = {emulated_cvtneps_bf16(low), emulated_cvtneps_bf16(high)};
+    __m512i b;
+    memcpy(&b, halves, sizeof b);
+    return b;
+}
+
 /* ---- loads and stores of a part: what the mask leaves out is not touched ---- */
 
 static inline __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const void *p)
