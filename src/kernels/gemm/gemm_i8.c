@@ -39,6 +39,7 @@ struct job {
     size_t scratch_stride;
     size_t n_chunks; /* of at most a tile's rows, as even as possible, or as whole groups or pairs allow */
     size_t n_parts;  /* of chunks, for each group of panels */
+    size_t n_threads;
 };
 
 static size_t smaller(size_t a, size_t b)
@@ -342,6 +343,20 @@ static size_t first_row(const struct job *job, size_t chunk)
     }
 }
 
+/* The weights of a group as they lie in memory, and how many bytes they are. */
+static const void *weights_of(const struct job *job, size_t group, size_t *bytes)
+{
+    const lutra_matrix *w = job->gemm->weights;
+    const size_t n =
+        smaller(LUTRA_TILE_PANELS_I8, divide_up(w->n, LUTRA_PANEL) - group * LUTRA_TILE_PANELS_I8);
+    if (w->dense) {
+        *bytes = n * lutra_round_up(w->k, LUTRA_TILE_INPUTS) * LUTRA_PANEL;
+        return job->weights->panels[group * LUTRA_TILE_PANELS_I8].tiles;
+    }
+    *bytes = n * w->layout.block_bytes;
+    return w->indices + group * LUTRA_TILE_PANELS_I8 * w->layout.block_bytes;
+}
+
 static void multiply_group(void *argument, size_t task, size_t worker)
 {
     const struct job *job = argument;
@@ -361,10 +376,19 @@ static void multiply_group(void *argument, size_t task, size_t worker)
         bring_panel(job, first / LUTRA_PANEL + i, (int8_t *)scratch + i * panel_bytes, &panels[i]);
     describe_columns(job, first, n, &columns);
 
-    const size_t end = job->n_chunks * (part + 1) / job->n_parts;
-    for (size_t chunk = job->n_chunks * part / job->n_parts; chunk < end; chunk++) {
+    /* The group that this thread will probably have next comes from beyond the second-level cache meanwhile.
+     */
+    const size_t next = (task + job->n_threads) / job->n_parts;
+    const void *next_weights = NULL;
+    size_t next_bytes = 0;
+    if (next > group && next * GROUP_COLUMNS < w->n)
+        next_weights = weights_of(job, next, &next_bytes);
+
+    const size_t begin = job->n_chunks * part / job->n_parts, end = job->n_chunks * (part + 1) / job->n_parts;
+    for (size_t chunk = begin; chunk < end; chunk++) {
         const size_t row = first_row(job, chunk), m = first_row(job, chunk + 1) - row;
         lutra_prefetch_outputs(gemm, row, m, first, n);
+        lutra_prefetch_part(next_weights, next_bytes, chunk - begin, end - begin);
         lutra_multiply_form_i8(kernels, job->form, m, w->k, job->a + row * job->lda, job->lda,
                                job->rows + row, n_panels, panels, tile, GROUP_COLUMNS);
         kernels->finish_f32(&columns, m, n, tile, GROUP_COLUMNS, gemm->c + row * gemm->ldc + first, gemm->ldc,
@@ -388,7 +412,8 @@ void lutra_gemm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const 
                       .lda = row_bytes(k),
                       .scratch = (char *)scratch + activation_bytes(gemm->m, k),
                       .scratch_stride = thread_bytes(k),
-                      .n_parts = 1};
+                      .n_parts = 1,
+                      .n_threads = n_threads};
     if (gemm->m == 0 || n_groups == 0)
         return;
     lutra_thread_pool_run(pool, divide_up(gemm->m, ROWS_PER_TASK), quantise_rows, &job);

@@ -22,13 +22,14 @@ LUTRA_INLINE void unpack(const unsigned bits, const unsigned n_tiles, const unsi
 {
     const size_t group_inputs = (size_t)LUTRA_TILE_INPUTS * n_tiles;
     __m512i table[LUTRA_MAX_VBMI_TABLES], sum[8];
-    int8_t entries[256];
+    int8_t repeated[64];
     int8_t *tile = panel->tiles;
-    for (unsigned i = 0; i < 256; i++)
-        entries[i] = codebook[i & ((1u << bits) - 1)];
+    /* Higher bits of an index are whatever the next one is, and those below the sixth are looked at. */
+    for (unsigned i = 0; bits < 6 && i < 64; i++)
+        repeated[i] = codebook[i & ((1u << bits) - 1)];
     LUTRA_UNROLL
     for (unsigned i = 0; i < LUTRA_MAX_VBMI_TABLES; i++)
-        table[i] = _mm512_loadu_si512(entries + (size_t)64 * i);
+        table[i] = _mm512_loadu_si512(bits < 6 ? repeated : codebook + (bits > 6 ? (size_t)64 * i : 0));
     LUTRA_UNROLL
     for (unsigned t = 0; t < n_tiles; t++)
         sum[t] = _mm512_setzero_si512();
