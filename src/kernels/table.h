@@ -31,6 +31,17 @@ typedef struct lutra_columns {
     lutra_activation activation;
 } lutra_columns;
 
+/* Where a tile goes. */
+typedef struct lutra_outputs {
+    size_t n; /* columns, at most those of the panels */
+    float *c; /* [m][ldc] */
+    size_t ldc;
+    const float *residual; /* [m][ldr], or NULL; may be c */
+    size_t ldr;
+    const char *ahead; /* will be read soon: to be brought into a second-level cache; or NULL */
+    size_t ahead_bytes;
+} lutra_outputs;
+
 typedef struct lutra_softmax {
     float max, sum, correction;
 } lutra_softmax;

@@ -3,14 +3,17 @@
 """Finds the polynomials of src/kernels/vector/functions.h again and prints them with their errors.
 
 Weighted least squares whose weights are raised where the error is large (Lawson 1961) until the largest error is
-least. Needs NumPy. The result depends on the least-squares solver in the last digits of an f32; compare errors.
+least. `--pieces FILE` writes the table of GELU in pieces. Needs NumPy. The result depends on the least-squares solver in the last digits of an f32; compare errors.
 """
 import math
+import sys
 
 import numpy as np
 from numpy.polynomial import chebyshev, polynomial
 
 ROUNDS = 200
+N_PIECES = 32  # as many as two vectors of AVX-512 have entries
+PIECES_PER_UNIT = 7
 
 
 def minimax(matrix, target, weight):
@@ -55,6 +58,41 @@ def normal_tail():
     return error, polynomial.Polynomial(chebyshev.cheb2poly(c))(polynomial.Polynomial([-1, 2 / top])).coef
 
 
+def gelu_pieces(tail):
+    """a tail(a) by a polynomial of degree 2 for tail in each piece of a, where its absolute error counts; 0 in the last."""
+    errors, pieces = [], np.zeros((N_PIECES, 3))
+    for i in range(N_PIECES - 1):
+        a = nodes(max(i - 0.5, 0) / PIECES_PER_UNIT, (i + 0.5) / PIECES_PER_UNIT, 200)
+        error, pieces[i] = minimax(a[:, None] ** np.arange(3), tail(a), np.maximum(a, 1e-3))
+        errors.append(error)
+    top = (N_PIECES - 1.5) / PIECES_PER_UNIT
+    return max(errors + [top * float(tail(np.array([top]))[0])]), pieces.astype(np.float32).T
+
+
+def write_pieces(path):
+    """The table of src/kernels/gemm/gelu_pieces.h."""
+    tails = {
+        "erf": lambda a: np.array([0.5 * math.erfc(x / math.sqrt(2)) for x in a]),
+        "tanh": lambda a: 1 / (1 + np.exp(2 * math.sqrt(2 / math.pi) * (a + 0.044715 * a**3))),
+    }
+    with open(path, "w") as file:
+        file.write(
+            "/* SPDX-License-Identifier: Apache-2.0 */\n"
+            "/* GELU(x) = max(x, 0) - a tail(a), a = |x|, to 3e-5: tail by a polynomial in each piece of a, which are around\n"
+            " * whole numbers of steps, and whose last is 0. Made by tests/kernels/fit_polynomials.py --pieces. */\n"
+            "#ifndef LUTRA_KERNELS_GEMM_GELU_PIECES_H\n#define LUTRA_KERNELS_GEMM_GELU_PIECES_H\n\n"
+            f"#define LUTRA_GELU_PIECES {N_PIECES}\n#define LUTRA_GELU_PIECES_PER_UNIT {PIECES_PER_UNIT}.0f\n"
+        )
+        for name, tail in tails.items():
+            error, pieces = gelu_pieces(tail)
+            print(f"GELU ({name}) in pieces: largest error {error:.2e}")
+            file.write(f"\n/* [coefficient of a^0, a^1, a^2] */\nstatic const float lutra_gelu_{name}_pieces[3][LUTRA_GELU_PIECES] = {{\n")
+            for row in pieces:
+                file.write("    {" + ", ".join(float(c).hex() + "f" for c in row) + "},\n")
+            file.write("};\n")
+        file.write("\n#endif\n")
+
+
 def gelu_in_f32(x, q, p):
     """As v_gelu_erf and v_exp2 do it, each operation rounded to f32, with fused multiply-adds."""
     f32 = np.float32
@@ -77,6 +115,9 @@ def gelu_in_f32(x, q, p):
 
 
 def main():
+    if len(sys.argv) == 3 and sys.argv[1] == "--pieces":
+        write_pieces(sys.argv[2])
+        return
     exp2_error, p = exp2()
     tail_error, q = normal_tail()
     p, q = p.astype(np.float32), q.astype(np.float32)

@@ -211,6 +211,64 @@ static void check_multiply(harness *h, size_t m, size_t k, size_t n_panels, extr
     end_case(h);
 }
 
+/* multiply_i8 and finish_f32 of the reference, but that GELU may be off by more. */
+static void check_multiply_finish(harness *h, size_t m, size_t k, size_t n, lutra_activation activation,
+                                  bool with_residual)
+{
+    const size_t n_panels = (n + PANEL - 1) / PANEL, lda = padded(k) + 64 * random_below(h, 3);
+    const size_t ldc = n + random_below(h, 4), ldr = n + random_below(h, 4);
+    const bool in_place = with_residual && random_below(h, 2);
+    lutra_panel_i8 panels[LUTRA_TILE_PANELS_I8];
+    lutra_row_i8 rows[LUTRA_TILE_ROWS_I8];
+    lutra_columns columns = {.activation = activation};
+    float sums[LUTRA_TILE_ROWS_I8 * LUTRA_TILE_PANELS_I8 * PANEL];
+    begin_case(h, "m %zu, k %zu, n %zu, activation %d, %sresidual%s", m, k, n, (int)activation,
+               with_residual ? "" : "no ", in_place ? " in place" : "");
+    uint8_t *a = guarded(h, (m - 1) * lda + padded(k), 64);
+    float *c = guarded_floats(h, (m - 1) * ldc + n, ORDINARY), *want = guarded_floats(h, m * n, ORDINARY);
+    const float *residual = in_place ? c : guarded_floats(h, (m - 1) * ldr + n, ORDINARY);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t l = 0; l < padded(k); l++)
+            a[i * lda + l] = l < k ? (uint8_t)random_below(h, 256) : 0;
+        rows[i] = (lutra_row_i8){.scale = random_float(h, 0.0f, 1.0f), .zero = (int32_t)random_below(h, 256)};
+    }
+    for (size_t p = 0; p < n_panels; p++)
+        make_panel_i8(h, k, ANY_WEIGHTS, &panels[p]);
+    for (size_t j = 0; j < n; j++) {
+        columns.scale[j] = random_float(h, 0.0f, 4e-4f / (float)k); /* so that GELU is met where it bends */
+        columns.bias[j] = random_float(h, -2.0f, 2.0f);
+        columns.layer_scale[j] = random_float(h, -2.0f, 2.0f);
+    }
+    h->reference->multiply_i8(m, k, a, lda, rows, n_panels, panels, sums, n_panels * PANEL);
+    h->reference->finish_f32(&columns, m, n, sums, n_panels * PANEL, want, n, with_residual ? residual : NULL,
+                             in_place ? ldc : ldr);
+    const lutra_outputs out = {.n = n,
+                               .c = c,
+                               .ldc = ldc,
+                               .residual = with_residual ? residual : NULL,
+                               .ldr = in_place ? ldc : ldr,
+                               .ahead = random_below(h, 2) ? (const char *)a : NULL,
+                               .ahead_bytes = random_below(h, 1000)};
+    h->kernels->multiply_finish_i8(m, k, a, lda, rows, n_panels, panels, &columns, &out);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++)
+            check_near(h, (double)c[i * ldc + j], (double)want[i * n + j],
+                       (activation == LUTRA_IDENTITY ? 0 : 2 * 3e-5) +
+                           8 * 0x1p-24 * (2 + fabs((double)want[i * n + j])),
+                       i, j);
+    end_case(h);
+}
+
+void test_multiply_finish_i8(harness *h)
+{
+    static const size_t ks[] = {1, 4, 5, 64, 192};
+    for (size_t m = 1; m <= LUTRA_TILE_ROWS_I8; m++)
+        for (size_t n = 1; n <= LUTRA_TILE_PANELS_I8 * PANEL; n += n % PANEL == 0 ? 1 : PANEL - 1)
+            for (size_t i = 0; i < 6; i++)
+                check_multiply_finish(h, m, ks[random_below(h, sizeof ks / sizeof *ks)], n,
+                                      (lutra_activation)(i / 2), i % 2);
+}
+
 void test_multiply_i8(harness *h)
 {
     static const size_t ks[] = {1, 3, 4, 7, 64, 65, 197};
@@ -436,6 +494,7 @@ void test_order_panel_i8(harness *h)
 #define BENCH_K 768
 
 static struct i8_bench {
+    lutra_columns columns;
     const harness *h;
     lutra_index_layout layout;
     const uint8_t *block;
@@ -542,6 +601,33 @@ void bench_multiply_i8(harness *h)
         for (size_t p = 0; p < LUTRA_TILE_PANELS_I8; p++)
             make_panel_i8(h, bench.k, SMALL_WEIGHTS, &bench.panels[p]);
         report_multiply(h, n, call_multiply);
+        end_case(h);
+    }
+}
+
+static void call_multiply_finish(void *argument)
+{
+    const lutra_outputs out = {
+        .n = LUTRA_TILE_PANELS_I8 * PANEL, .c = bench.c, .ldc = LUTRA_TILE_PANELS_I8 * PANEL};
+    (void)argument;
+    bench.h->kernels->multiply_finish_i8(bench.m, bench.k, bench.a, padded(bench.k) + 64, bench.rows,
+                                         LUTRA_TILE_PANELS_I8, bench.panels, &bench.columns, &out);
+}
+
+void bench_multiply_finish_i8(harness *h)
+{
+    static const size_t ks[] = {192, 768, 3072};
+    const size_t n = LUTRA_TILE_PANELS_I8 * PANEL;
+    for (size_t i = 0; i < 6; i++) {
+        begin_case(h, "benchmark");
+        bench = (struct i8_bench){.h = h, .k = ks[i / 2], .m = LUTRA_TILE_ROWS_I8};
+        bench.columns.activation = i % 2 ? LUTRA_GELU_ERF : LUTRA_IDENTITY;
+        bench.a = guarded(h, bench.m * (padded(bench.k) + 64), 64);
+        bench.c = guarded(h, bench.m * n * sizeof(float), 64);
+        for (size_t p = 0; p < LUTRA_TILE_PANELS_I8; p++)
+            make_panel_i8(h, bench.k, SMALL_WEIGHTS, &bench.panels[p]);
+        printf("%s", i % 2 ? "  with GELU," : "");
+        report_multiply(h, n, call_multiply_finish);
         end_case(h);
     }
 }

@@ -102,11 +102,7 @@ LUTRA_INLINE void pack(const float *rows, size_t ld, const size_t n_rows, const 
 
 void lutra_pack_panel_bf16_avx512bf16(const float *rows, size_t ld, size_t n_rows, size_t k, uint32_t *panel)
 {
-    size_t i = 0;
-    if (n_rows == 16)
-        for (; i + 32 <= k; i += 32)
-            pack(rows + i, ld, 16, 32, panel + i / 2 * LUTRA_PANEL);
-    for (; i < k; i += 32)
+    for (size_t i = 0; i < k; i += 32)
         pack(rows + i, ld, n_rows, k - i < 32 ? k - i : 32, panel + i / 2 * LUTRA_PANEL);
 }
 

@@ -32,6 +32,7 @@ struct job {
     const lutra_gemm *gemm;
     const lutra_matrix_i8 *weights;
     lutra_form_i8 form;
+    bool finishes;
     uint8_t *a;         /* [m][lda], in groups or pairs where the form wants them */
     lutra_row_i8 *rows; /* [m] */
     size_t lda;
@@ -344,17 +345,17 @@ static size_t first_row(const struct job *job, size_t chunk)
 }
 
 /* The weights of a group as they lie in memory, and how many bytes they are. */
-static const void *weights_of(const struct job *job, size_t group, size_t *bytes)
+static const char *weights_of(const struct job *job, size_t group, size_t *bytes)
 {
     const lutra_matrix *w = job->gemm->weights;
     const size_t n =
         smaller(LUTRA_TILE_PANELS_I8, divide_up(w->n, LUTRA_PANEL) - group * LUTRA_TILE_PANELS_I8);
     if (w->dense) {
         *bytes = n * lutra_round_up(w->k, LUTRA_TILE_INPUTS) * LUTRA_PANEL;
-        return job->weights->panels[group * LUTRA_TILE_PANELS_I8].tiles;
+        return (const char *)job->weights->panels[group * LUTRA_TILE_PANELS_I8].tiles;
     }
     *bytes = n * w->layout.block_bytes;
-    return w->indices + group * LUTRA_TILE_PANELS_I8 * w->layout.block_bytes;
+    return (const char *)w->indices + group * LUTRA_TILE_PANELS_I8 * w->layout.block_bytes;
 }
 
 static void multiply_group(void *argument, size_t task, size_t worker)
@@ -379,7 +380,7 @@ static void multiply_group(void *argument, size_t task, size_t worker)
     /* The group that this thread will probably have next comes from beyond the second-level cache meanwhile.
      */
     const size_t next = (task + job->n_threads) / job->n_parts;
-    const void *next_weights = NULL;
+    const char *next_weights = NULL;
     size_t next_bytes = 0;
     if (next > group && next * GROUP_COLUMNS < w->n)
         next_weights = weights_of(job, next, &next_bytes);
@@ -387,13 +388,32 @@ static void multiply_group(void *argument, size_t task, size_t worker)
     const size_t begin = job->n_chunks * part / job->n_parts, end = job->n_chunks * (part + 1) / job->n_parts;
     for (size_t chunk = begin; chunk < end; chunk++) {
         const size_t row = first_row(job, chunk), m = first_row(job, chunk + 1) - row;
+        const size_t ahead = next_bytes * (chunk - begin) / (end - begin);
+        const lutra_outputs out = {.n = n,
+                                   .c = gemm->c + row * gemm->ldc + first,
+                                   .ldc = gemm->ldc,
+                                   .residual =
+                                       gemm->residual ? gemm->residual + row * gemm->ldr + first : NULL,
+                                   .ldr = gemm->ldr,
+                                   .ahead = next_weights ? next_weights + ahead : NULL,
+                                   .ahead_bytes = next_bytes * (chunk + 1 - begin) / (end - begin) - ahead};
         lutra_prefetch_outputs(gemm, row, m, first, n);
-        lutra_prefetch_part(next_weights, next_bytes, chunk - begin, end - begin);
+        if (job->finishes) {
+            kernels->multiply_finish_i8(m, w->k, job->a + row * job->lda, job->lda, job->rows + row, n_panels,
+                                        panels, &columns, &out);
+            continue;
+        }
         lutra_multiply_form_i8(kernels, job->form, m, w->k, job->a + row * job->lda, job->lda,
                                job->rows + row, n_panels, panels, tile, GROUP_COLUMNS);
-        kernels->finish_f32(&columns, m, n, tile, GROUP_COLUMNS, gemm->c + row * gemm->ldc + first, gemm->ldc,
-                            gemm->residual ? gemm->residual + row * gemm->ldr + first : NULL, gemm->ldr);
+        kernels->finish_f32(&columns, m, n, tile, GROUP_COLUMNS, out.c, out.ldc, out.residual, out.ldr);
     }
+}
+
+/* Whether a level multiplies and finishes a tile at once; the reference does, so that it is tested. */
+static bool finishes(const lutra_kernels *kernels)
+{
+    const lutra_kernels *reference = lutra_kernels_level(0);
+    return kernels == reference || kernels->multiply_finish_i8 != reference->multiply_finish_i8;
 }
 
 void lutra_gemm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
@@ -421,6 +441,7 @@ void lutra_gemm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const 
         lutra_few_rows_i8(kernels, pool, gemm, weights, job.a, job.lda, job.rows);
         return;
     }
+    job.finishes = job.form == LUTRA_PLAIN_I8 && finishes(kernels);
     job.n_chunks = divide_up(gemm->m, lutra_form_rows_i8(job.form));
     if (n_threads > 1)
         job.n_parts = smaller(divide_up(n_threads * TASKS_PER_THREAD, n_groups), job.n_chunks);

@@ -9,7 +9,6 @@
 
 #include "kernels/gemm/gemm.h"
 
-#define LUTRA_LINE ((size_t)64)
 #define FLOATS_OF_LINE 16
 
 /* Columns first .. first + n - 1 of rows row .. row + m - 1. */
@@ -22,14 +21,6 @@ static inline void lutra_prefetch_outputs(const lutra_gemm *gemm, size_t row, si
             if (gemm->residual && gemm->residual != gemm->c)
                 __builtin_prefetch(gemm->residual + i * gemm->ldr + j, 0);
         }
-}
-
-/* Part `part` of `n_parts` of `bytes` that will be read next but one, into a second-level cache. */
-static inline void lutra_prefetch_part(const void *bytes, size_t n, size_t part, size_t n_parts)
-{
-    const size_t end = n * (part + 1) / n_parts;
-    for (size_t i = n * part / n_parts / LUTRA_LINE * LUTRA_LINE; i < end; i += LUTRA_LINE)
-        __builtin_prefetch((const char *)bytes + i, 0, 2);
 }
 
 #endif

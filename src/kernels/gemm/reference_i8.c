@@ -50,3 +50,14 @@ void lutra_multiply_i8_reference(size_t m, size_t k, const uint8_t *a, size_t ld
         }
     }
 }
+
+void lutra_multiply_finish_i8_reference(size_t m, size_t k, const uint8_t *a, size_t lda,
+                                        const lutra_row_i8 *rows, size_t n_panels,
+                                        const lutra_panel_i8 *panels, const lutra_columns *columns,
+                                        const lutra_outputs *out)
+{
+    float tile[LUTRA_TILE_ROWS_I8 * LUTRA_TILE_PANELS_I8 * LUTRA_PANEL];
+    const size_t ldt = LUTRA_TILE_PANELS_I8 * LUTRA_PANEL;
+    lutra_multiply_i8_reference(m, k, a, lda, rows, n_panels, panels, tile, ldt);
+    lutra_finish_f32_reference(columns, m, out->n, tile, ldt, out->c, out->ldc, out->residual, out->ldr);
+}
