@@ -68,14 +68,14 @@ const char *profile_bound(const profile_result *result, const profile_numbers *n
     return longest == 0 ? "compute" : longest < result->device->device.n_caches ? caches[longest] : "DRAM";
 }
 
-/* What takes the longest of arithmetic (in the mode's type, attention in bf16 where products here can be and
- * the mode is not f32) and of what each cache misses. */
+/* What takes the longest of arithmetic (in the mode's type, attention in f32, or with int8 in bf16) and of
+ * what each cache misses. */
 static void bind_step(const profile_result *result, profile_step *step,
                       const uint64_t *bytes /* [n_caches] */)
 {
     const lutra_device *device = &result->device->device;
-    const lutra_mode mode =
-        strcmp(step->info.op, "gemm") == 0 || result->mode == LUTRA_MODE_F32 ? result->mode : LUTRA_MODE_BF16;
+    const lutra_mode of_attention = result->mode == LUTRA_MODE_INT8 ? LUTRA_MODE_BF16 : LUTRA_MODE_F32;
+    const lutra_mode mode = strcmp(step->info.op, "gemm") == 0 ? result->mode : of_attention;
     double longest = (double)step->numbers.macs / peak_macs(device, mode, result->threads);
     size_t bound = 0;
     for (size_t cache = 0; cache < device->n_caches; cache++) {

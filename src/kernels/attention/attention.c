@@ -11,7 +11,8 @@
  *     | sums    [LUTRA_MAX_TILE_ROWS][head_dim rounded up to 16]
  *     | softmax state of each query of the task
  *
- * In bf16 two inputs of a product, or two keys, are one double word (gemm/bf16.h): half of the rooms is used.
+ * Where bf16 is multiplied two inputs of a product, or two keys, are one double word (gemm/bf16.h): half of
+ * the rooms is used. Other levels multiply the rounded numbers as floats.
  */
 #include "kernels/attention/attention.h"
 
@@ -20,6 +21,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "kernels/gemm/gemm_bf16.h"
 #include "kernels/table.h"
 
 /* The 197 tokens of a 224-pixel picture in 16-pixel patches in one block, and yet keys and values of 64-wide
@@ -34,7 +36,7 @@
 struct job {
     const lutra_kernels *kernels;
     const lutra_attention *attention;
-    bool bf16;
+    bool bf16, pairs; /* rounded to it; in pairs, not floats */
     float *scratch;
     size_t n_parts; /* of the queries of each head */
     float scale;
@@ -60,10 +62,10 @@ static size_t divide_up(size_t a, size_t b)
     return a / b + (a % b != 0);
 }
 
-/* Double words of a query's pairs, an odd number of cache lines too. */
+/* Floats of a rounded query, an odd number of cache lines too. */
 static size_t query_stride(size_t head_dim)
 {
-    return lutra_round_up(divide_up(head_dim, 2), 2 * LUTRA_PANEL) + LUTRA_PANEL;
+    return lutra_round_up(head_dim, 2 * LUTRA_PANEL) + LUTRA_PANEL;
 }
 
 static struct layout lay_out(size_t head_dim)
@@ -130,18 +132,22 @@ static void pack_keys_and_values(const struct job *job, const float *q, size_t n
     for (size_t i = 0; i < n_keys; i += LUTRA_PANEL) {
         const size_t n = smaller(LUTRA_PANEL, n_keys - i);
         float *panel = w->keys + i * a->head_dim;
-        if (job->bf16)
+        if (job->pairs)
             kernels->pack_panel_bf16(k + i * a->ld_qkv, a->ld_qkv, n, a->head_dim, words(panel));
         else
             kernels->pack_panel_f32(k + i * a->ld_qkv, LUTRA_F32, a->ld_qkv, n, a->head_dim, panel);
+        if (job->bf16 && !job->pairs)
+            kernels->round_bf16(LUTRA_PANEL * a->head_dim, panel, panel);
     }
     for (size_t j = 0; j < a->head_dim; j += LUTRA_PANEL) {
         const size_t width = smaller(LUTRA_PANEL, a->head_dim - j);
         float *panel = w->values + j * KEY_BLOCK;
-        if (job->bf16)
+        if (job->pairs)
             kernels->pack_columns_bf16(v + j, a->ld_qkv, n_keys, width, words(panel));
         else
             copy_columns(v + j, a->ld_qkv, n_keys, width, panel);
+        if (job->bf16 && !job->pairs)
+            kernels->round_bf16(LUTRA_PANEL * n_keys, panel, panel);
     }
 }
 
@@ -153,7 +159,7 @@ static void multiply_all(const struct job *job, size_t m, size_t k, const float 
     const size_t n_panels = divide_up(n, LUTRA_PANEL), wide = kernels->tile_panels;
     for (size_t p = 0; p < n_panels; p += wide) {
         const float *first = panels + p * panel_stride;
-        if (job->bf16)
+        if (job->pairs)
             kernels->multiply_bf16(m, k, const_words(a), lda, smaller(wide, n_panels - p), const_words(first),
                                    panel_stride, c + p * LUTRA_PANEL, ldc);
         else
@@ -183,24 +189,28 @@ static void attend(const struct job *job, const struct workspace *w, size_t m, c
 {
     const lutra_attention *a = job->attention;
     const lutra_kernels *kernels = job->kernels;
-    const size_t wide = lutra_round_up(a->head_dim, LUTRA_PANEL), query_words = query_stride(a->head_dim);
-    size_t dim = a->head_dim, ld = a->ld_qkv, used = n_keys;
+    const size_t wide = lutra_round_up(a->head_dim, LUTRA_PANEL), stride = query_stride(a->head_dim);
+    const size_t dim = job->pairs ? divide_up(a->head_dim, 2) : a->head_dim;
+    size_t ld = a->ld_qkv;
     if (job->bf16) {
         for (size_t i = 0; i < m; i++)
-            kernels->pair_row_bf16(dim, q + i * ld, words(w->queries) + i * query_words);
+            if (job->pairs)
+                kernels->pair_row_bf16(a->head_dim, q + i * ld, words(w->queries) + i * stride);
+            else
+                kernels->round_bf16(a->head_dim, q + i * ld, w->queries + i * stride);
         q = w->queries;
-        ld = query_words;
-        dim = divide_up(dim, 2);
-        used = divide_up(n_keys, 2);
+        ld = stride;
     }
     multiply_all(job, m, dim, q, ld, n_keys, w->keys, LUTRA_PANEL * a->head_dim, w->scores, SCORE_STRIDE);
-    for (size_t i = 0; i < m; i++)
-        if (job->bf16)
-            kernels->softmax_bf16(n_keys, job->scale, w->scores + i * SCORE_STRIDE, &softmax[i]);
+    for (size_t i = 0; i < m; i++) {
+        float *scores = w->scores + i * SCORE_STRIDE;
+        if (job->pairs)
+            kernels->softmax_bf16(n_keys, job->scale, scores, &softmax[i]);
         else
-            kernels->softmax_f32(n_keys, job->scale, w->scores + i * SCORE_STRIDE, &softmax[i]);
-    multiply_all(job, m, used, w->scores, SCORE_STRIDE, a->head_dim, w->values, LUTRA_PANEL * KEY_BLOCK,
-                 w->sums, wide);
+            kernels->softmax_f32(n_keys, job->scale, scores, &softmax[i]);
+    }
+    multiply_all(job, m, job->pairs ? divide_up(n_keys, 2) : n_keys, w->scores, SCORE_STRIDE, a->head_dim,
+                 w->values, LUTRA_PANEL * KEY_BLOCK, w->sums, wide);
     for (size_t i = 0; i < m; i++)
         merge(&softmax[i], key == 0, key + n_keys == a->n_tokens, a->head_dim, w->sums + i * wide,
               out + i * a->ld_out);
@@ -232,6 +242,12 @@ static void attend_head(void *argument, size_t task, size_t worker)
     }
 }
 
+/* The reference has pairs too, so that they are tested. */
+static bool has_pairs(const lutra_kernels *kernels)
+{
+    return kernels == lutra_kernels_level(0) || lutra_multiplies_bf16(kernels);
+}
+
 static void attend_all(const lutra_kernels *kernels, lutra_thread_pool *pool,
                        const lutra_attention *attention, bool bf16, void *scratch)
 {
@@ -239,6 +255,7 @@ static void attend_all(const lutra_kernels *kernels, lutra_thread_pool *pool,
     struct job job = {.kernels = kernels,
                       .attention = attention,
                       .bf16 = bf16,
+                      .pairs = bf16 && has_pairs(kernels),
                       .scratch = scratch,
                       .n_parts = divide_up(attention->n_tokens, MAX_TASK_QUERIES),
                       .scale = 1.0f / sqrtf((float)attention->head_dim)};

@@ -18,7 +18,8 @@ typedef struct lutra_attention {
 size_t lutra_attention_scratch(size_t head_dim, size_t n_threads);
 void lutra_attention_f32(const lutra_kernels *kernels, lutra_thread_pool *pool,
                          const lutra_attention *attention, void *scratch);
-/* q, k, v and probabilities rounded to bf16, sums and softmax in f32. */
+/* q, k and v rounded to bf16, and probabilities too where the level multiplies it; sums and softmax in f32.
+ */
 void lutra_attention_bf16(const lutra_kernels *kernels, lutra_thread_pool *pool,
                           const lutra_attention *attention, void *scratch);
 

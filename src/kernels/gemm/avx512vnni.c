@@ -167,8 +167,8 @@ LUTRA_INLINE __m512 gelu(__m512 x, const struct pieces *pieces)
 }
 
 /* What is left to do with a tile that is scaled and biased. */
-LUTRA_INLINE void activate(const lutra_columns *columns, const bool is_gelu, const struct pieces *pieces,
-                           size_t m, const float *tile, size_t ldt, const lutra_outputs *out)
+static void activate(const lutra_columns *columns, bool is_gelu, const struct pieces *pieces, size_t m,
+                     const float *tile, size_t ldt, const lutra_outputs *out)
 {
     for (size_t j = 0; j < out->n; j += LUTRA_PANEL) {
         const size_t width = out->n - j < LUTRA_PANEL ? out->n - j : LUTRA_PANEL;
@@ -204,11 +204,7 @@ void lutra_multiply_finish_i8_avx512vnni(size_t m, size_t k, const uint8_t *a, s
         return;
     }
     multiply(m, &in, &ends);
-    if (!is_gelu) {
-        activate(columns, false, NULL, m, tile, ldt, out);
-        return;
-    }
     const struct pieces pieces =
         load_pieces(columns->activation == LUTRA_GELU_ERF ? lutra_gelu_erf_pieces : lutra_gelu_tanh_pieces);
-    activate(columns, true, &pieces, m, tile, ldt, out);
+    activate(columns, is_gelu, &pieces, m, tile, ldt, out);
 }
