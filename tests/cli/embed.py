@@ -50,7 +50,7 @@ class Embed(CommandTest):
 
     def test_features_are_what_the_head_sees(self):
         """Logits = head(features): the probabilities of classify follow from the file's head."""
-        self.lutra("embed", MODEL, self.pictures[2], "-o", self.out)
+        self.lutra("embed", MODEL, self.pictures[2], "--mode", "f32", "-o", self.out)  # bf16 would round the features
         data = (pathlib.Path(MODEL) / "model.safetensors").read_bytes()
         size = int.from_bytes(data[:8], "little")
         header = json.loads(data[8:8 + size])
@@ -61,7 +61,7 @@ class Embed(CommandTest):
 
         logits = numpy.load(self.out)[0] @ tensor("head.weight").T + tensor("head.bias")
         probabilities = numpy.exp(logits - logits.max()) / numpy.exp(logits - logits.max()).sum()
-        for p in self.lutra_json("classify", MODEL, self.pictures[2], "--top", 10)[0]["predictions"]:
+        for p in self.lutra_json("classify", MODEL, self.pictures[2], "--mode", "f32", "--top", 10)[0]["predictions"]:
             # Sums of 16 floats in another order.
             self.assertAlmostEqual(p["probability"], probabilities[p["index"]], delta=1e-5)
 
