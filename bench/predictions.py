@@ -5,7 +5,8 @@
     build/release/tools/lutra device measure      # first: the peaks, and the kernels' costs, frozen from here on
     bench/predictions.py [LUTRA] [--arch NAME...]
 
-Nothing of the models that are run went into the prediction. Neighbours on the same processor take their share of it: "peak
+Nothing of the models that are run went into the prediction. LUTRA_ISA=avx2 makes another device of the machine, which is measured
+first. Neighbours on the same processor take their share of it: "peak
 meanwhile" is what was left of the peak of `lutra device measure` while the model ran. For the condition "contended", another program copies memory on
 the last CPU without end; what is left of the bandwidths is measured beside it, and stands in the description then.
 """
@@ -21,13 +22,15 @@ import tempfile
 import random_model
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-RUNS = {"deit_tiny_patch16_224": 40, "deit_small_patch16_224": 20, "deit_base_patch16_224": 10}
+RUNS = {"deit_tiny_patch16_224": 30, "deit_small_patch16_224": 15, "deit_base_patch16_224": 7}
+BATCH_RUNS = 3
+AVX2 = {"LUTRA_ISA": "avx2"}
 # What is run -> options, environment. None of these went into the calibration: that has kernels on one thread.
 CONDITIONS = {
     "1 thread": (["--threads", "1"], {}),
     "all threads": ([], {}),
     "1 thread, batch 8": (["--threads", "1", "--batch", "8"], {}),
-    "1 thread, LUTRA_ISA=avx2": (["--threads", "1"], {"LUTRA_ISA": "avx2"}),
+    "1 thread, LUTRA_ISA=avx2": (["--threads", "1"], AVX2),
 }
 CONTENDED = ["--threads", "1", "--cpus", "0"]
 COPY = "a, b = bytearray(1 << 28), memoryview(bytearray(1 << 28))\nwhile True: b[:] = a"
@@ -35,14 +38,21 @@ WANTED = 15  # per cent
 
 
 def this_device():
-    """The description that `lutra device measure` wrote."""
+    """The file that `lutra device measure` wrote."""
     cache = os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")
-    return json.loads((pathlib.Path(cache) / "lutra" / "device.json").read_text())
+    return pathlib.Path(cache) / "lutra" / "device.json"
 
 
-def peak(mode, threads):
-    """Its 1e9 multiply-adds a second."""
-    device = this_device()
+def measured_device(lutra, folder, environment, prefix=()):
+    """What it writes now, into `folder`."""
+    subprocess.run([*prefix, lutra, "device", "measure", "--quiet"], check=True, stdout=subprocess.DEVNULL,
+                   env={**os.environ, **environment, "XDG_CACHE_HOME": str(folder)})
+    return folder / "lutra" / "device.json"
+
+
+def peak(path, mode, threads):
+    """1e9 multiply-adds a second of the described device."""
+    device = json.loads(path.read_text())
     clock = device["clock_ghz"]["value"] if threads == 1 else threads * device["clock_all_ghz"]["value"]
     return device["macs_per_cycle"][mode]["value"] * clock
 
@@ -59,18 +69,16 @@ def contention():
 
 
 def contended_device(lutra, folder):
-    """The frozen description of this machine with the bandwidths that the other program leaves: a file."""
-    environment = {**os.environ, "XDG_CACHE_HOME": folder}
+    """The frozen description of this machine with the bandwidths that the other program leaves, and without the caches that it shares, which
+    it sweeps through between two runs."""
     with contention():
-        subprocess.run(["taskset", "--cpu-list", "0", lutra, "device", "measure", "--quiet"], check=True,
-                       stdout=subprocess.DEVNULL, env=environment)
-    device = this_device()
-    left = json.loads((pathlib.Path(folder) / "lutra" / "device.json").read_text())
+        left = json.loads(measured_device(lutra, folder, {}, ["taskset", "--cpu-list", "0"]).read_text())
+    device = json.loads(this_device().read_text())
     device["dram_gb_per_s"] = left["dram_gb_per_s"]
-    device["caches"] = left["caches"]
-    path = pathlib.Path(folder) / "contended.json"
+    device["caches"] = [cache for cache in left["caches"] if cache["shared_by"] == 1] or left["caches"]
+    path = folder / "contended.json"
     path.write_text(json.dumps(device))
-    return str(path)
+    return path
 
 
 def json_of(command, environment):
@@ -80,15 +88,15 @@ def json_of(command, environment):
 
 def predicted(lutra, arguments, device, environment):
     """Milliseconds of a run by what the weights are."""
-    result = json_of([lutra, "profile", *arguments, "--dense", "--no-energy", "--json", "--quiet", "--on", device], environment)
+    result = json_of([lutra, "profile", *arguments, "--dense", "--no-energy", "--json", "--quiet", "--on", str(device)], environment)
     return {"64 clusters": result["total_ms"], "dense": result["against"]["total_ms"]}
 
 
-def measured(lutra, arguments, mode, runs, environment):
+def measured(lutra, arguments, mode, runs, device, environment):
     """The same as it is, and the share of the machine's peak that was to be had meanwhile."""
     rows = json_of([lutra, "bench", *arguments, "--dense", "--repeat", str(runs), "--json", "--quiet"], environment)
     rows = [row for row in rows if row["mode"] == mode]
-    share = rows[0]["peak_gmacs"] / peak(mode, rows[0]["threads"])
+    share = rows[0]["peak_gmacs"] / peak(device, mode, rows[0]["threads"])
     return {"64 clusters" if row["clusters"] else "dense": row["median_ms"] for row in rows}, share
 
 
@@ -105,7 +113,8 @@ def main():
     def add_rows(arch, mode, condition, path, more, device, environment):
         arguments = [path, "--mode", mode, *more]
         expected = predicted(options.lutra, arguments, device, environment)
-        found, share = measured(options.lutra, arguments, mode, RUNS[arch], environment)
+        runs = BATCH_RUNS if "--batch" in more else RUNS[arch]
+        found, share = measured(options.lutra, arguments, mode, runs, device, environment)
         for weights, ms in expected.items():
             raw, even = (100 * (ms / by / found[weights] - 1) for by in (1, share))
             off["as they are"].append(raw)
@@ -114,12 +123,14 @@ def main():
                   flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
-        busy = contended_device(options.lutra, folder)
+        folder = pathlib.Path(folder)
+        busy = contended_device(options.lutra, folder / "busy")
+        plain = measured_device(options.lutra, folder / "avx2", AVX2)
         for arch in options.arch:
-            path = str(random_model.clustered(options.lutra, arch, pathlib.Path(folder)))
+            path = str(random_model.clustered(options.lutra, arch, folder))
             for mode in options.mode:
                 for condition, (more, environment) in CONDITIONS.items():
-                    add_rows(arch, mode, condition, path, more, "this", environment)
+                    add_rows(arch, mode, condition, path, more, plain if environment else this_device(), environment)
                 with contention():
                     add_rows(arch, mode, "1 thread, contended", path, CONTENDED, busy, {})
     print()
