@@ -304,7 +304,8 @@ typedef struct lutra_cache {
  * or score of attention. */
 typedef struct lutra_efficiency {
     double share_f32, share_i8, share_dense_i8, share_attention;
-    double index_f32, index_i8, dense_f32, dense_i8, quantise, output, gelu, score, norm, move;
+    double index_f32, index_i8, dense_f32, dense_i8, quantise, output, output_i8, gelu, gelu_i8, score,
+        score_bf16, norm, move;
 } lutra_efficiency;
 
 /* What is known of a processor, from its description (docs/devices.md). Clocks in Hz, rates in bytes per

@@ -46,7 +46,9 @@ enum {
     DENSE_I8,
     QUANTISE,
     OUTPUT,
+    OUTPUT_I8,
     GELU,
+    GELU_I8,
     N_COSTS
 };
 enum { N_KINDS = 6, N_ROWS = N_SIZES * N_MS * N_KINDS };
@@ -178,8 +180,8 @@ static void ask(const lutra_calibration *b, const equation *row, double *a)
         a[i8 ? DENSE_I8 : DENSE_F32] = n * k * per_mac;
     if (i8)
         a[QUANTISE] = m * k * per_mac;
-    a[OUTPUT] = m * n * per_mac;
-    a[GELU] = kinds[row->kind].gelu ? m * n * per_mac : 0;
+    a[i8 ? OUTPUT_I8 : OUTPUT] = m * n * per_mac;
+    a[i8 ? GELU_I8 : GELU] = kinds[row->kind].gelu ? m * n * per_mac : 0;
 }
 
 static product product_of(const operands *o, const equation *row)
@@ -233,6 +235,8 @@ lutra_status lutra_calibrate_products(const lutra_calibration *b)
     e->dense_i8 = fmax(cost[DENSE_I8], LUTRA_LEAST_COST);
     e->quantise = fmax(cost[QUANTISE], LUTRA_LEAST_COST);
     e->output = fmax(cost[OUTPUT], LUTRA_LEAST_COST);
+    e->output_i8 = fmax(cost[OUTPUT_I8], LUTRA_LEAST_COST);
     e->gelu = fmax(cost[GELU], LUTRA_LEAST_COST);
+    e->gelu_i8 = fmax(cost[GELU_I8], LUTRA_LEAST_COST);
     return LUTRA_OK;
 }

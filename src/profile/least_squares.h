@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define LUTRA_MAX_UNKNOWNS 10
+#define LUTRA_MAX_UNKNOWNS 12
 
 /* The costs `x` [n], none below 0, for which the sum over the `m` rows of (1 - a x / y)^2 is least: relative
  * errors, so that short measurements count as much as long ones. `a` [m][n], `y` [m] above 0. False where the

@@ -45,11 +45,13 @@ static void ask_gemm(const target *t, const lutra_step *step, const lutra_step_i
     const lutra_matrix *matrix = &step->linear.weight->matrix;
     const double rows = (double)t->batch * (double)info->m, n = (double)info->n, k = (double)info->k;
     w->macs = rows * n * k;
-    w->vector_work = rows * n * (e->output + (step->activation != LUTRA_IDENTITY ? e->gelu : 0));
+    const bool gelu = step->activation != LUTRA_IDENTITY;
     if (t->mode == LUTRA_MODE_INT8) {
+        w->vector_work = rows * n * (e->output_i8 + (gelu ? e->gelu_i8 : 0));
         w->peak_macs = device->macs_per_cycle_i8 * (matrix->dense ? e->share_dense_i8 : e->share_i8);
         w->vector_work += rows * k * e->quantise + n * k * (matrix->dense ? e->dense_i8 : e->index_i8);
     } else {
+        w->vector_work = rows * n * (e->output + (gelu ? e->gelu : 0));
         w->peak_macs = e->share_f32 * (t->mode == LUTRA_MODE_BF16 ? device->macs_per_cycle_bf16
                                                                   : device->macs_per_cycle_f32);
         w->vector_work += n * k * (matrix->dense ? e->dense_f32 : e->index_f32);

@@ -18,22 +18,23 @@ static size_t n_steps;
 /* A device of whole numbers: 1 GHz, 4 cores. */
 static lutra_device device_of(uint64_t cache_bytes, double dram_bytes_per_second)
 {
-    lutra_device device = {.name = "test",
-                           .n_cores = 4,
-                           .clock = 1e9,
-                           .clock_all = 1e9,
-                           .macs_per_cycle_f32 = 8,
-                           .macs_per_cycle_bf16 = 8,
-                           .macs_per_cycle_i8 = 32,
-                           .caches = {{.bytes = cache_bytes, .shared_by = 4}},
-                           .n_caches = 1,
-                           .dram_one_core = dram_bytes_per_second,
-                           .dram_all_cores = dram_bytes_per_second,
-                           .pj_dram_byte = 100,
-                           .pj_mac_f32 = 4,
-                           .pj_mac_bf16 = 2,
-                           .pj_mac_i8 = 1,
-                           .efficiency = {1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0}};
+    lutra_device device = {
+        .name = "test",
+        .n_cores = 4,
+        .clock = 1e9,
+        .clock_all = 1e9,
+        .macs_per_cycle_f32 = 8,
+        .macs_per_cycle_bf16 = 8,
+        .macs_per_cycle_i8 = 32,
+        .caches = {{.bytes = cache_bytes, .shared_by = 4}},
+        .n_caches = 1,
+        .dram_one_core = dram_bytes_per_second,
+        .dram_all_cores = dram_bytes_per_second,
+        .pj_dram_byte = 100,
+        .pj_mac_f32 = 4,
+        .pj_mac_bf16 = 2,
+        .pj_mac_i8 = 1,
+        .efficiency = {.share_f32 = 1, .share_i8 = 1, .share_dense_i8 = 1, .share_attention = 1}};
     return device;
 }
 
@@ -114,15 +115,16 @@ static void what_kernels_lose(void **state)
     (void)state;
     lutra_device device = device_of(1 << 30, 1e18);
     const double bare = predict(clustered, &device, LUTRA_MODE_INT8, 1, 1).seconds;
-    double *costs[] = {&device.efficiency.index_i8, &device.efficiency.quantise, &device.efficiency.output,
-                       &device.efficiency.gelu,     &device.efficiency.score,    &device.efficiency.norm,
+    double *costs[] = {&device.efficiency.index_i8, &device.efficiency.quantise, &device.efficiency.output_i8,
+                       &device.efficiency.gelu_i8,  &device.efficiency.score,    &device.efficiency.norm,
                        &device.efficiency.move};
     for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
         *costs[i] = 10;
         assert_true(predict(clustered, &device, LUTRA_MODE_INT8, 1, 1).seconds > bare);
         *costs[i] = 0;
     }
-    device.efficiency.index_f32 = device.efficiency.dense_f32 = 1e6; /* of other modes and models */
+    device.efficiency.index_f32 = device.efficiency.dense_f32 = device.efficiency.dense_i8 = 1e6;
+    device.efficiency.output = device.efficiency.gelu = 1e6; /* all of other modes and models */
     device.efficiency.share_f32 = device.efficiency.share_dense_i8 = 0.01;
     assert_true(predict(clustered, &device, LUTRA_MODE_INT8, 1, 1).seconds == bare);
 }
