@@ -101,8 +101,8 @@ def machine_name(study):
 
 def intro(studies):
     yield "<!-- SPDX-License-Identifier: Apache-2.0 -->\n<!-- Made by scripts/make_study.py; do not edit. -->\n# The study\n"
-    yield ("What does it buy to cluster the weights of a vision transformer: in bytes, in time, in energy, at which cost in accuracy, and where? ViT and DeiT in "
-           "four sizes, with dense weights in f32 and bf16 and with 256, 64 and 16 clusters (indices of 8, 6 and 4 bits), are run on the machines "
+    yield ("What does it buy to cluster the weights of a vision transformer: in bytes, in time, in energy, at which cost in accuracy, and where? ViT and DeiT of "
+           "several sizes, with dense weights in f32 and bf16 and with 256, 64 and 16 clusters (indices of 8, 6 and 4 bits), are run on the machines "
            "below and predicted for [others](devices.md). ViT and DeiT have the same matrices in each size, so one of them stands for both; the weights are "
            "random, since neither size nor time depends on what they say. Accuracy is that of real weights.\n")
     yield ("*f32* and *int8* are the arithmetic of the products. In int8, dense weights are rounded to 8 bits when the model is opened, clustered ones are used "
@@ -242,11 +242,11 @@ def bound(study):
 
 def reasons(studies):
     yield "## Where each model is bound, and why clustering helps or does not\n"
-    yield ("A ViT multiplies each weight with some 200 tokens. A weight of 4 bytes is then worth 50 multiply-adds a byte: a core that does 50 x 10⁹ "
-           "of them a second asks for 1 GB/s of weights, where main memory gives ten. Arithmetic is the limit, and it is not less with smaller weights; decoding them "
-           "adds to it, and what they save is that dense f32 has to be laid out for the kernels each time too. Clustering saves time where multiply-adds are so fast, or memory is so slow, "
-           "that the ratio turns: int8 arithmetic on many cores, one token at a time (the head, a decoder), cold caches, memory that others use. It saves bytes, and the energy of moving "
-           "them, always; in batches less of both, as the weights are read once for all images.\n")
+    yield ("A ViT multiplies each weight with some 200 tokens, so each of the 4 bytes of an f32 weight is worth 50 multiply-adds: a core that does 50 x 10⁹ of them a second asks for "
+           "1 GB/s of weights, where main memory gives ten or more. Arithmetic is the limit, and smaller weights leave it as it is. What indices cost to decode is about what dense f32 costs to be "
+           "laid out for the kernels, so the time is nearly the same. Clustering saves time where multiply-adds are so fast, or memory is so slow, "
+           "that the ratio turns: int8 arithmetic on many cores, one token at a time (the head, a decoder), a memory that others use. It saves bytes, and the energy of moving "
+           "them, always; in batches less of both, as the weights are read once for all images and activations outweigh them.\n")
     yield (f"When would it gain the paper's {percent(FASTER)}? If memory and arithmetic overlap, once reading dense weights takes 1 / (1 - {FASTER}) of the time of the multiply-adds: on a device "
            f"whose main memory gives fewer bytes for each multiply-add that it reaches than the last column of each mode says.\n")
     for study in studies:

@@ -80,7 +80,7 @@ static int measure(const tool_arguments *arguments)
                   device.efficiency_is_own
                       ? ""
                       : "; the machine was too busy to calibrate the kernels, so predictions "
-                        "go by what they cost on server-zen3");
+                        "go by what they cost on server-zen4");
     free(path);
     return result;
 }
