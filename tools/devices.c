@@ -109,8 +109,8 @@ lutra_status tool_device_read(const char *name, lutra_device *device, lutra_erro
 
 double tool_pj_of_mac(const lutra_device *device, const char *op, lutra_mode mode)
 {
-    if (strcmp(op, "gemm") != 0)
-        return device->pj_mac_f32; /* as attention is computed in every mode */
+    if (strcmp(op, "gemm") != 0 && mode == LUTRA_MODE_INT8)
+        return device->pj_mac_bf16; /* as attention may be multiplied there */
     return mode == LUTRA_MODE_INT8   ? device->pj_mac_i8
            : mode == LUTRA_MODE_BF16 ? device->pj_mac_bf16
                                      : device->pj_mac_f32;

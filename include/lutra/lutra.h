@@ -303,7 +303,7 @@ typedef struct lutra_cache {
  * of f32 at the peak, for one weight (index, dense), activation (quantise, norm, move), output (output, gelu)
  * or score of attention. */
 typedef struct lutra_efficiency {
-    double share_f32, share_i8, share_dense_i8, share_attention;
+    double share_f32, share_i8, share_dense_i8, share_attention, share_attention_bf16;
     double index_f32, index_i8, dense_f32, dense_i8, quantise, output, output_i8, gelu, gelu_i8, score,
         score_bf16, norm, move;
 } lutra_efficiency;

@@ -82,16 +82,22 @@ lutra_status lutra_undetermined(const lutra_calibration *b)
 
 typedef struct attention_job {
     lutra_attention attention;
+    bool bf16;
     void *scratch;
 } attention_job;
 
 static void run_attention(const lutra_calibration *b, const void *job)
 {
     const attention_job *j = job;
-    lutra_attention_f32(b->kernels, b->pool, &j->attention, j->scratch);
+    if (j->bf16)
+        lutra_attention_bf16(b->kernels, b->pool, &j->attention, j->scratch);
+    else
+        lutra_attention_f32(b->kernels, b->pool, &j->attention, j->scratch);
 }
 
-static lutra_status calibrate_attention(const lutra_calibration *b)
+/* In f32 or bf16: the share of the peak, the cost of a score. */
+static lutra_status calibrate_attention_in(const lutra_calibration *b, bool bf16, double *share,
+                                           double *score)
 {
     static const struct {
         size_t n_tokens, n_heads, head_dim;
@@ -121,9 +127,11 @@ static lutra_status calibrate_attention(const lutra_calibration *b)
                                    .ld_qkv = 3 * dim,
                                    .out = out,
                                    .ld_out = dim},
+                                  bf16,
                                   scratch};
         timings[i] = (lutra_timing){run_attention, &jobs[i], 0};
-        a[2 * i] = 2 * (double)(t * t * dim) / b->device->macs_per_cycle_f32;
+        a[2 * i] = 2 * (double)(t * t * dim) /
+                   (bf16 ? b->device->macs_per_cycle_bf16 : b->device->macs_per_cycle_f32);
         a[2 * i + 1] = (double)(t * t * heads) / b->device->macs_per_cycle_f32;
     }
     if (status == LUTRA_OK)
@@ -137,9 +145,16 @@ static lutra_status calibrate_attention(const lutra_calibration *b)
         return status;
     if (!lutra_fit_costs(a, cycles, N, 2, cost) || cost[0] <= 0)
         return lutra_undetermined(b);
-    b->efficiency->share_attention = 1 / cost[0];
-    b->efficiency->score = fmax(cost[1], LUTRA_LEAST_COST);
+    *share = 1 / cost[0];
+    *score = fmax(cost[1], LUTRA_LEAST_COST);
     return LUTRA_OK;
+}
+
+static lutra_status calibrate_attention(const lutra_calibration *b)
+{
+    lutra_efficiency *e = b->efficiency;
+    const lutra_status status = calibrate_attention_in(b, false, &e->share_attention, &e->score);
+    return status ? status : calibrate_attention_in(b, true, &e->share_attention_bf16, &e->score_bf16);
 }
 
 static void run_norm(const lutra_calibration *b, const void *job)

@@ -58,20 +58,37 @@ static void ask_gemm(const target *t, const lutra_step *step, const lutra_step_i
     }
 }
 
+/* As lutra_context runs it: with activations that are rounded anyway. Where bf16 is not multiplied, in f32 on
+ * what was rounded. */
+static bool attends_in_bf16(const target *t)
+{
+    return t->mode == LUTRA_MODE_INT8;
+}
+
+static void ask_attention(const target *t, const lutra_step_info *info, work *w)
+{
+    const lutra_efficiency *e = &t->device->efficiency;
+    const bool bf16 = attends_in_bf16(t);
+    const double m = (double)info->m;
+    w->macs = (double)t->batch * (double)info->macs;
+    w->vector_work = (double)t->batch * m * m * (double)t->vit->n_heads * (bf16 ? e->score_bf16 : e->score);
+    w->peak_macs = bf16 ? t->device->macs_per_cycle_bf16 * e->share_attention_bf16
+                        : t->device->macs_per_cycle_f32 * e->share_attention;
+}
+
 static work ask(const target *t, const lutra_step *step, const lutra_step_info *info)
 {
     const lutra_efficiency *e = &t->device->efficiency;
     const double batch = (double)t->batch, numbers = (double)info->written_bytes / sizeof(float);
     work w = {.weight_bytes = weight_bytes_in(t->mode, step, info),
               .activation_bytes = t->batch * (info->read_bytes + info->written_bytes),
-              .peak_macs = t->device->macs_per_cycle_f32 * e->share_attention};
+              .peak_macs = t->device->macs_per_cycle_f32};
     switch (step->op) {
     case LUTRA_OP_GEMM:
         ask_gemm(t, step, info, &w);
         break;
     case LUTRA_OP_ATTENTION:
-        w.macs = batch * (double)info->macs;
-        w.vector_work = batch * (double)info->m * (double)info->m * (double)t->vit->n_heads * e->score;
+        ask_attention(t, info, &w);
         break;
     case LUTRA_OP_LAYER_NORM:
         w.vector_work = batch * numbers * e->norm;
@@ -119,8 +136,13 @@ static void move_bytes(const target *t, size_t index, const work *w, lutra_step_
 
 static double pj_of_macs(const target *t, const lutra_step *step, double macs)
 {
-    const bool in_int8 = step->op == LUTRA_OP_GEMM && t->mode == LUTRA_MODE_INT8;
-    return macs * (in_int8 ? t->device->pj_mac_i8 : t->device->pj_mac_f32);
+    const lutra_device *device = t->device;
+    if (step->op == LUTRA_OP_GEMM && t->mode == LUTRA_MODE_INT8)
+        return macs * device->pj_mac_i8;
+    const bool multiplies_bf16 = device->macs_per_cycle_bf16 > device->macs_per_cycle_f32;
+    const bool bf16 =
+        step->op == LUTRA_OP_GEMM ? t->mode == LUTRA_MODE_BF16 : attends_in_bf16(t) && multiplies_bf16;
+    return macs * (bf16 ? device->pj_mac_bf16 : device->pj_mac_f32);
 }
 
 static void predict_step(const target *t, size_t index, lutra_step_prediction *p)

@@ -18,23 +18,26 @@ static size_t n_steps;
 /* A device of whole numbers: 1 GHz, 4 cores. */
 static lutra_device device_of(uint64_t cache_bytes, double dram_bytes_per_second)
 {
-    lutra_device device = {
-        .name = "test",
-        .n_cores = 4,
-        .clock = 1e9,
-        .clock_all = 1e9,
-        .macs_per_cycle_f32 = 8,
-        .macs_per_cycle_bf16 = 8,
-        .macs_per_cycle_i8 = 32,
-        .caches = {{.bytes = cache_bytes, .shared_by = 4}},
-        .n_caches = 1,
-        .dram_one_core = dram_bytes_per_second,
-        .dram_all_cores = dram_bytes_per_second,
-        .pj_dram_byte = 100,
-        .pj_mac_f32 = 4,
-        .pj_mac_bf16 = 2,
-        .pj_mac_i8 = 1,
-        .efficiency = {.share_f32 = 1, .share_i8 = 1, .share_dense_i8 = 1, .share_attention = 1}};
+    lutra_device device = {.name = "test",
+                           .n_cores = 4,
+                           .clock = 1e9,
+                           .clock_all = 1e9,
+                           .macs_per_cycle_f32 = 8,
+                           .macs_per_cycle_bf16 = 8,
+                           .macs_per_cycle_i8 = 32,
+                           .caches = {{.bytes = cache_bytes, .shared_by = 4}},
+                           .n_caches = 1,
+                           .dram_one_core = dram_bytes_per_second,
+                           .dram_all_cores = dram_bytes_per_second,
+                           .pj_dram_byte = 100,
+                           .pj_mac_f32 = 4,
+                           .pj_mac_bf16 = 2,
+                           .pj_mac_i8 = 1,
+                           .efficiency = {.share_f32 = 1,
+                                          .share_i8 = 1,
+                                          .share_dense_i8 = 1,
+                                          .share_attention = 1,
+                                          .share_attention_bf16 = 1}};
     return device;
 }
 
@@ -107,6 +110,11 @@ static void the_peak(void **state)
     assert_true(fabs(predict(model, &device, LUTRA_MODE_F32, 1, 5).seconds / one.seconds - 5) < 1e-12);
     const totals i8 = predict(model, &device, LUTRA_MODE_INT8, 1, 1);
     assert_true(i8.seconds > one.seconds / 4 && i8.seconds < one.seconds); /* attention stays in f32 */
+    lutra_device bf16 = device;
+    bf16.macs_per_cycle_bf16 *= 2; /* attention in int8 is in bf16, but not in mode f32 */
+    assert_true(predict(model, &bf16, LUTRA_MODE_INT8, 1, 1).seconds < i8.seconds);
+    assert_true(predict(model, &bf16, LUTRA_MODE_INT8, 1, 1).millijoules < i8.millijoules);
+    assert_true(predict(model, &bf16, LUTRA_MODE_F32, 1, 1).seconds == one.seconds);
     assert_int_equal(one.n_dram, 0);
 }
 
@@ -115,8 +123,9 @@ static void what_kernels_lose(void **state)
     (void)state;
     lutra_device device = device_of(1 << 30, 1e18);
     const double bare = predict(clustered, &device, LUTRA_MODE_INT8, 1, 1).seconds;
-    double *costs[] = {&device.efficiency.index_i8, &device.efficiency.quantise, &device.efficiency.output_i8,
-                       &device.efficiency.gelu_i8,  &device.efficiency.score,    &device.efficiency.norm,
+    double *costs[] = {&device.efficiency.index_i8,   &device.efficiency.quantise,
+                       &device.efficiency.output_i8,  &device.efficiency.gelu_i8,
+                       &device.efficiency.score_bf16, &device.efficiency.norm,
                        &device.efficiency.move};
     for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
         *costs[i] = 10;
