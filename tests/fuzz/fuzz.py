@@ -51,9 +51,9 @@ ENVIRONMENT = dict(os.environ, LUTRA_ISA="reference", ASAN_OPTIONS="detect_stack
                    UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1")
 
 
-def command(build, target, *arguments):
+def command(build, target, *arguments, timeout=20):
     options = TARGETS[target]
-    return [str(pathlib.Path(build) / "tests/fuzz" / f"fuzz-{target}"), f"-max_len={options['max_len']}", "-timeout=20", "-report_slow_units=10000",
+    return [str(pathlib.Path(build) / "tests/fuzz" / f"fuzz-{target}"), f"-max_len={options['max_len']}", f"-timeout={timeout}", "-report_slow_units=10000",
             "-rss_limit_mb=3000", "-malloc_limit_mb=1500", *map(str, arguments)]
 
 
@@ -79,7 +79,7 @@ def fuzz(build, target, arguments):
     before = len(list(crashes.iterdir()))
     text, good, seconds = execute(command(
         build, target, f"-max_total_time={arguments.seconds}", f"-seed={arguments.seed}", f"-runs={arguments.runs}",
-        "-print_final_stats=1", f"-artifact_prefix={crashes}/", found, *inputs(target)))
+        "-print_final_stats=1", f"-artifact_prefix={crashes}/", found, *inputs(target), timeout=arguments.timeout))
     executions = re.search(r"stat::number_of_executed_units: (\d+)", text)
     executions = executions.group(1) if executions else 0
     edges, features = (re.findall(r" cov: (\d+) ft: (\d+)", text) or [(0, 0)])[-1]
@@ -241,6 +241,7 @@ def main():
     parser.add_argument("targets", nargs="*", metavar="TARGET")
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--timeout", type=int, default=20, help="seconds for one input; more where the process may be suspended")
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time")
     parser.add_argument("--runs", type=int, default=-1)
     arguments = parser.parse_intermixed_args()
