@@ -65,7 +65,7 @@ void lutra_softmax_bf16_avx512bf16(size_t n, float scale, void *scores, lutra_so
         LUTRA_UNROLL
         for (size_t j = 0; j < 2; j++) {
             const size_t at = i + j * VECTOR_WIDTH, left = n > at ? n - at : 0;
-            const __mmask16 there = left >= VECTOR_WIDTH ? 0xffff : (__mmask16)((1u << left) - 1);
+            const __mmask16 there = (__mmask16)(left >= VECTOR_WIDTH ? 0xffffu : (1u << left) - 1);
             e[j] = exponentiate(load_scores((const float *)scores + at, left), factor, offset);
             e[j] = _mm512_maskz_mov_ps(there, e[j]);
             sum[j] = v_add(sum[j], e[j]);
