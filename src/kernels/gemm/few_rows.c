@@ -94,6 +94,9 @@ bool lutra_few_rows_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, c
 bool lutra_is_few_rows_i8(const lutra_kernels *kernels, const lutra_gemm *gemm)
 {
     const lutra_kernels *reference = lutra_kernels_level(0);
+    /* Where a tile is finished with a GELU of its own, few rows must not get another's bits than many. */
+    if (gemm->activation != LUTRA_IDENTITY && kernels->multiply_finish_i8 != reference->multiply_finish_i8)
+        return false;
     return is_tuned(gemm->weights) && gemm->m <= LUTRA_FEW_ROWS &&
            (kernels == reference || kernels->multiply_few_rows_i8 != reference->multiply_few_rows_i8);
 }
