@@ -2,6 +2,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "kernels/attention/running.h"
 #include "kernels/gemm/bf16_avx512.h"
 #include "kernels/gemm/transpose_avx512.h"
 #include "kernels/table.h"
@@ -72,12 +73,7 @@ void lutra_softmax_bf16_avx512bf16(size_t n, float scale, void *scores, lutra_so
         }
         _mm512_storeu_si512(pairs, lutra_neighbours_bf16(e[0], e[1]));
     }
-    running->correction = running->max == max        ? 1.0f
-                          : running->max == -FLT_MAX ? 0.0f
-                                                     : expf(running->max - max);
-    running->sum =
-        running->sum * running->correction + v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
-    running->max = max;
+    lutra_softmax_carry_on(running, max, v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3]))));
 }
 
 /* `n` <= 32 inputs, half as many pairs. */

@@ -3,6 +3,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "kernels/attention/running.h"
 #include "kernels/table.h"
 #include "kernels/vector/functions.h"
 
@@ -53,11 +54,5 @@ void LUTRA_OF_LEVEL(softmax_f32)(size_t n, float scale, float *scores, lutra_sof
         v_store(scores + i, e);
         part[0] = v_add(part[0], e);
     }
-    /* The first block has nothing to correct, nor has one without a new maximum. */
-    running->correction = running->max == max        ? 1.0f
-                          : running->max == -FLT_MAX ? 0.0f
-                                                     : expf(running->max - max);
-    running->sum =
-        running->sum * running->correction + v_sum(v_add(v_add(part[0], part[1]), v_add(part[2], part[3])));
-    running->max = max;
+    lutra_softmax_carry_on(running, max, v_sum(v_add(v_add(part[0], part[1]), v_add(part[2], part[3]))));
 }
