@@ -107,11 +107,17 @@ lutra_status tool_device_read(const char *name, lutra_device *device, lutra_erro
     return status;
 }
 
+lutra_mode tool_type_of_products(const char *op, lutra_mode mode)
+{
+    if (strcmp(op, "gemm") == 0)
+        return mode;
+    return mode == LUTRA_MODE_INT8 ? LUTRA_MODE_BF16 : LUTRA_MODE_F32;
+}
+
 double tool_pj_of_mac(const lutra_device *device, const char *op, lutra_mode mode)
 {
-    if (strcmp(op, "gemm") != 0 && mode == LUTRA_MODE_INT8)
-        return device->pj_mac_bf16; /* as attention may be multiplied there */
-    return mode == LUTRA_MODE_INT8   ? device->pj_mac_i8
-           : mode == LUTRA_MODE_BF16 ? device->pj_mac_bf16
+    const lutra_mode type = tool_type_of_products(op, mode);
+    return type == LUTRA_MODE_INT8   ? device->pj_mac_i8
+           : type == LUTRA_MODE_BF16 ? device->pj_mac_bf16
                                      : device->pj_mac_f32;
 }

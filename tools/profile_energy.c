@@ -2,7 +2,6 @@
 /* The energy of a run, where there is a meter; where not, why, and what the bare operations take at the
  * least. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "devices.h"
 #include "profile.h"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices.h"
 #include "profile.h"
 
 double profile_gmacs(const profile_numbers *numbers)
@@ -74,8 +75,7 @@ static void bind_step(const profile_result *result, profile_step *step,
                       const uint64_t *bytes /* [n_caches] */)
 {
     const lutra_device *device = &result->device->device;
-    const lutra_mode of_attention = result->mode == LUTRA_MODE_INT8 ? LUTRA_MODE_BF16 : LUTRA_MODE_F32;
-    const lutra_mode mode = strcmp(step->info.op, "gemm") == 0 ? result->mode : of_attention;
+    const lutra_mode mode = tool_type_of_products(step->info.op, result->mode);
     double longest = (double)step->numbers.macs / peak_macs(device, mode, result->threads);
     size_t bound = 0;
     for (size_t cache = 0; cache < device->n_caches; cache++) {
