@@ -23,6 +23,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from engines import ENGINES
 
 HERE = Path(__file__).resolve().parent
 REFERENCE = "PyTorch f32"
+LONGEST_REST = 2.0  # seconds
 
 
 @dataclass
@@ -59,6 +61,23 @@ class Row:
         except (BrokenPipeError, json.JSONDecodeError):
             self.failure = self.failure or f"the engine's process ended with {self.process.wait()}"
             return None
+
+    def processor_seconds(self) -> float:
+        """Of all its threads so far; Linux."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rest(self) -> None:
+        """Wait until its threads sleep: some engines' spin for a while after a run, and would take a processor
+        from the next one's."""
+        end = time.monotonic() + LONGEST_REST
+        before = None
+        while not self.failure and time.monotonic() < end:
+            now = self.processor_seconds()
+            if now == before:
+                break
+            before = now
+            time.sleep(0.1)
 
     def close(self) -> None:
         if self.process:
@@ -85,12 +104,15 @@ def measure(rows: list[Row], turns: int, runs: int) -> None:
     """Warm up, then take turns."""
     for row in rows:
         row.ask("run 5")
+        row.rest()
     for turn in range(turns):
         print(f"\r  turn {turn + 1} of {turns}", end="", file=sys.stderr, flush=True)
         for row in rows:
+            row.ask("run 1")  # the others have taken its place in the caches
             times = row.ask(f"run {runs}")
             if times:
                 row.turns.append(times)
+            row.rest()
     print("\r" + " " * 40 + "\r", end="", file=sys.stderr)
 
 
