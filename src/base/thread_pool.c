@@ -16,9 +16,12 @@
 #define pause_cpu() ((void)0)
 #endif
 
-/* A model's steps follow each other within microseconds, a wake-up by the kernel costs 5 to 50 of them: a
- * worker looks for the next job this often (some 20 us) before it goes to sleep. */
-#define SPINS_BEFORE_SLEEP 2000
+/* A model's steps follow each other within microseconds, a wake-up by the kernel costs 5 to 100 of them, most in
+ * a virtual machine. Who sleeps too soon makes the other wait for his wake-up, who then sleeps himself: at each
+ * step again. So who waits looks this often (some 20 us), then this often again while whoever else
+ * wants the processor gets it (some 500 us where nobody does), before he goes to sleep. */
+#define LOOKS_ALONE 2000
+#define LOOKS_YIELDING 1500
 
 struct lutra_thread_pool {
     pthread_mutex_t mutex;
@@ -70,15 +73,25 @@ static void take_tasks(lutra_thread_pool *pool, size_t worker)
     }
 }
 
+/* Passes a moment; false when it is time to sleep. */
+static bool wait_on(int *n_looks)
+{
+    if (*n_looks < LOOKS_ALONE)
+        pause_cpu();
+    else
+        sched_yield();
+    return ++*n_looks < LOOKS_ALONE + LOOKS_YIELDING;
+}
+
 static uint32_t wait_for_job_after(lutra_thread_pool *pool, uint32_t seen)
 {
     uint32_t job = seen;
-    for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
+    int n_looks = 0;
+    do {
         job = job_of(atomic_load_explicit(&pool->ticket, memory_order_acquire));
         if (job != seen)
             return job;
-        pause_cpu();
-    }
+    } while (wait_on(&n_looks));
     pthread_mutex_lock(&pool->mutex);
     while ((job = job_of(atomic_load_explicit(&pool->ticket, memory_order_acquire))) == seen)
         pthread_cond_wait(&pool->work_came, &pool->mutex);
@@ -121,11 +134,11 @@ void lutra_thread_pool_run(lutra_thread_pool *pool, size_t n_tasks, lutra_task *
     atomic_store_explicit(&pool->n_unfinished, n_tasks, memory_order_relaxed);
     publish(pool, n_tasks);
     take_tasks(pool, 0);
-    for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
+    int n_looks = 0;
+    do {
         if (atomic_load_explicit(&pool->n_unfinished, memory_order_acquire) == 0)
             return;
-        pause_cpu();
-    }
+    } while (wait_on(&n_looks));
     pthread_mutex_lock(&pool->mutex);
     while (atomic_load_explicit(&pool->n_unfinished, memory_order_acquire) != 0)
         pthread_cond_wait(&pool->work_done, &pool->mutex);
