@@ -28,7 +28,7 @@ static int time_all(const bench_models *models, const tool_arguments *arguments,
     for (size_t i = 0; i < threads.n && !result; i++)
         for (size_t j = 0; j < batches.n && !result; j++) {
             tool_progress_begin(progress, arguments, "timing");
-            result = bench_time(models, arguments, threads.at[i], batches.at[j], progress, results);
+            result = bench_time(models, arguments, threads.at[i], batches.at[j], NULL, progress, results);
         }
     return result;
 }

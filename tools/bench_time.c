@@ -31,7 +31,8 @@ typedef struct runner {
 
 typedef struct timing {
     const tool_arguments *arguments;
-    runner *runners; /* [n] */
+    const bench_limit *limit; /* NULL: the arguments' */
+    runner *runners;          /* [n] */
     size_t n, threads, batch;
     uint8_t *pixels; /* [batch][most input_bytes] */
     float *output;   /* of the largest */
@@ -137,7 +138,8 @@ static int prepare(timing *t, const bench_models *models)
                 return tool_fail(&error);
             r->result.settings = (bench_settings){mode, t->threads, t->batch};
             t->has_mode[mode] = true;
-            if (bench_probe_run(r->model, &r->result.settings, t->pixels, &r->result.probe, &error))
+            if (!t->limit &&
+                bench_probe_run(r->model, &r->result.settings, t->pixels, &r->result.probe, &error))
                 return tool_fail(&error);
         }
     for (size_t i = 0; i < t->n; i++) {
@@ -175,9 +177,10 @@ static int warm_up(timing *t)
 {
     lutra_error error;
     double seconds;
+    const size_t least = t->limit ? 1 : WARM_UP_RUNS;
     for (size_t i = 0; i < t->n; i++) {
         const double begin = tool_seconds();
-        for (size_t runs = 0; runs < WARM_UP_RUNS || tool_seconds() - begin < WARM_UP_SECONDS; runs++)
+        for (size_t runs = 0; runs < least || tool_seconds() - begin < WARM_UP_SECONDS; runs++)
             if (run_once(t, &t->runners[i], &seconds, &error))
                 return tool_fail(&error);
     }
@@ -253,11 +256,14 @@ static int divide(timing *t, tool_progress *progress, size_t n_rounds)
 static uint64_t progress_of(const timing *t, size_t n_rounds)
 {
     const tool_arguments *arguments = t->arguments;
+    const bench_limit *limit = t->limit;
     const double elapsed = tool_seconds() - t->began;
-    const double rounds = (double)n_rounds / (double)(arguments->repeat ? arguments->repeat : LEAST_ROUNDS);
-    const double part = arguments->duration > 0 ? elapsed / arguments->duration
-                        : arguments->repeat     ? rounds
-                                                : fmin(rounds, elapsed / LEAST_SECONDS);
+    const size_t least = limit ? limit->least : arguments->repeat ? arguments->repeat : LEAST_ROUNDS;
+    const double n = (double)n_rounds, rounds = n / (double)least;
+    const double part = limit ? fmax(n / (double)limit->most, fmin(rounds, elapsed / limit->seconds))
+                        : arguments->duration > 0 ? elapsed / arguments->duration
+                        : arguments->repeat       ? rounds
+                                                  : fmin(rounds, elapsed / LEAST_SECONDS);
     return (uint64_t)(1000 * fmin(part, 1));
 }
 
@@ -350,9 +356,9 @@ static void release(timing *t)
 }
 
 int bench_time(const bench_models *models, const tool_arguments *arguments, size_t threads, size_t batch,
-               tool_progress *progress, bench_results *results)
+               const bench_limit *limit, tool_progress *progress, bench_results *results)
 {
-    timing t = {.arguments = arguments, .threads = threads, .batch = batch};
+    timing t = {.arguments = arguments, .limit = limit, .threads = threads, .batch = batch};
     int result = allocate(&t, models) ? prepare(&t, models) : tool_out_of_memory();
     if (!result)
         result = time_rounds(&t, progress);

@@ -12,13 +12,21 @@
 #include "inputs.h"
 #include "json.h"
 
-#define ROUNDS 9
-#define QUICK_ROUNDS 5
-#define BATCH_ROUNDS 3 /* their runs are long */
+/* A large model on a small board takes minutes for one run in a batch: fewer then. */
+static const bench_limit limit = {.least = 3, .most = 9, .seconds = 20};
+static const bench_limit quick_limit = {.least = 3, .most = 5, .seconds = 5};
 
 /* Of ViT and DeiT, which have the same matrices in each size. */
-static const char *const archs[] = {"deit_tiny_patch16_224", "deit_small_patch16_224",
-                                    "deit_base_patch16_224", "vit_large_patch16_224"};
+static const struct study_arch {
+    const char *name;
+    size_t weight_bytes; /* in f32, of dense weights */
+} archs[] = {
+    {"deit_tiny_patch16_224", 23000000},
+    {"deit_small_patch16_224", 88000000},
+    {"deit_base_patch16_224", 346000000},
+    {"vit_large_patch16_224", 1217000000},
+};
+#define HELD 4 /* bytes of memory at the most for one of these: files in it, and what runs of them */
 enum { N_ARCHS = sizeof archs / sizeof *archs, N_QUICK_ARCHS = 2 };
 static const tool_list clusters = {.at = {256, 64, 16}, .n = 3};
 static const tool_list modes = {.at = {LUTRA_MODE_F32, LUTRA_MODE_INT8}, .n = 2};
@@ -110,15 +118,14 @@ static int add_measured(study *s, const bench_models *models, const bench_result
 static int measure(study *s, const bench_models *models, const tool_arguments *arguments)
 {
     const size_t all = n_threads_all(s);
-    tool_arguments turns = *arguments;
     int result = TOOL_DONE;
     for (size_t threads = 1; threads <= all && !result; threads = threads < all ? all : all + 1)
         for (size_t i = 0; i < s->batches.n && !result; i++) {
             const size_t batch = s->batches.at[i];
             bench_results results = {0};
-            turns.repeat = batch > 1 ? BATCH_ROUNDS : arguments->quick ? QUICK_ROUNDS : ROUNDS;
             tool_progress_begin(&s->progress, s->arguments, "timing");
-            result = bench_time(models, &turns, threads, batch, &s->progress, &results);
+            result = bench_time(models, arguments, threads, batch, arguments->quick ? &quick_limit : &limit,
+                                &s->progress, &results);
             for (size_t j = 0; j < results.n && !result; j++)
                 result = add_measured(s, models, &results.at[j]);
             bench_results_free(&results);
@@ -191,23 +198,28 @@ static int predict_all(study *s, const bench_models *models)
 
 /* ---- all of it --------------------------------------------------------------------------------- */
 
-static int study_arch(study *s, const char *arch)
+/* Memory that can be had without swapping, where Linux tells; else as much as one likes. */
+static uint64_t available_bytes(void)
 {
-    bench_models models = {.n = 0};
-    tool_arguments arguments = *s->arguments;
-    arguments.model.arch = arch;
-    arguments.clusters_list = clusters;
-    arguments.modes = modes;
-    arguments.dense = true;
-    int result = bench_models_open(&models, &arguments, &s->progress);
-    if (!result)
-        result = bench_models_add_dense(&models, LUTRA_BF16, &arguments, &s->progress);
-    if (!result)
-        result = measure(s, &models, &arguments);
-    if (!result)
-        result = predict_all(s, &models);
-    bench_models_close(&models);
-    return result;
+    char line[128];
+    unsigned long long kib = 0;
+    bool found = false;
+    FILE *file = fopen("/proc/meminfo", "r");
+    while (file && !found && fgets(line, sizeof line, file))
+        found = sscanf(line, "MemAvailable: %20llu kB", &kib) == 1;
+    if (file)
+        fclose(file);
+    return found ? 1024 * (uint64_t)kib : UINT64_MAX;
+}
+
+/* Whether the models fit in memory: a study of hours is not to end with one of them. */
+static bool fits(const study *s, const struct study_arch *arch)
+{
+    const uint64_t needed = (uint64_t)(HELD * (double)arch->weight_bytes), available = available_bytes();
+    if (needed > available)
+        tool_note(s->arguments, "%s is left out: it needs %s of memory and there are %s (--arch %s tries it)",
+                  arch->name, tool_bytes(needed).text, tool_bytes(available).text, arch->name);
+    return needed <= available;
 }
 
 static json_t *machine_json(void)
@@ -237,12 +249,29 @@ static int write_all(study *s)
     int result = text ? TOOL_DONE : tool_out_of_memory();
     if (text && lutra_write_file(s->arguments->output, text, strlen(text), "\n", 1, &error))
         result = tool_fail(&error);
-    if (!result)
-        tool_note(s->arguments, "%s: %zu rows measured, %zu predicted", s->arguments->output,
-                  json_array_size(s->measured), json_array_size(s->predicted));
     free(text);
     json_decref(json);
     return result;
+}
+
+/* What is done is written after each model: the next one may take hours, or more than the machine has. */
+static int study_model(study *s, const char *arch)
+{
+    bench_models models = {.n = 0};
+    tool_arguments arguments = *s->arguments;
+    arguments.model.arch = arch;
+    arguments.clusters_list = clusters;
+    arguments.modes = modes;
+    arguments.dense = true;
+    int result = bench_models_open(&models, &arguments, &s->progress);
+    if (!result)
+        result = bench_models_add_dense(&models, LUTRA_BF16, &arguments, &s->progress);
+    if (!result)
+        result = measure(s, &models, &arguments);
+    if (!result)
+        result = predict_all(s, &models);
+    bench_models_close(&models);
+    return result ? result : write_all(s);
 }
 
 static int run(const tool_arguments *arguments)
@@ -263,11 +292,13 @@ static int run(const tool_arguments *arguments)
     int result = tool_device_names_read(&s.devices, &error) ? tool_fail(&error) : TOOL_DONE;
     const size_t n_archs = arguments->model.arch ? 0 : arguments->quick ? N_QUICK_ARCHS : N_ARCHS;
     if (arguments->model.arch && !result)
-        result = study_arch(&s, arguments->model.arch);
+        result = study_model(&s, arguments->model.arch);
     for (size_t i = 0; i < n_archs && !result; i++)
-        result = study_arch(&s, archs[i]);
+        if (i == 0 || fits(&s, &archs[i]))
+            result = study_model(&s, archs[i].name);
     if (!result)
-        result = write_all(&s);
+        tool_note(arguments, "%s: %zu rows measured, %zu predicted", arguments->output,
+                  json_array_size(s.measured), json_array_size(s.predicted));
     json_decref(s.measured);
     json_decref(s.predicted);
     tool_device_names_free(&s.devices);
@@ -285,16 +316,15 @@ const tool_command tool_command_study = {
     .summary = "measure what clustering buys here, over models, batches and threads",
     .description =
         "Makes transformers of four sizes (Tiny, Small, Base, Large) with random weights, dense in f32 and "
-        "bf16 and "
-        "with 256, 64 and 16 clusters, and times them in f32 and in int8, one run each in turn, on one "
-        "thread and on "
-        "all, in batches of 1 and 8. It needs no other file and no network, so it runs on a small board as "
-        "on a "
-        "server. FILE has what was measured, as JSON, and what is predicted for the described devices "
-        "(docs/devices.md), apart from each other.\n\n"
-        "All of it takes long, on a small board many hours; --quick has Tiny and Small alone, batch 1 and "
-        "few runs, "
-        "and --arch one architecture.",
+        "bf16 and with 256, 64 and 16 clusters, and times them in f32 and in int8, one run each in turn, on "
+        "one thread and on all, in batches of 1 and 8: 9 runs of each, fewer where they take long, but at "
+        "least 3. It needs no other file and no network, so it runs on a small board as on a server. FILE "
+        "has what was measured, as JSON, and what is predicted for the described devices (docs/devices.md), "
+        "apart from each other; it is written after each size.\n\n"
+        "A size whose weights do not fit in memory is left out, with a note. All of it takes some ten "
+        "minutes "
+        "on a server and hours on a small board; --quick has Tiny and Small alone, batch 1 and few runs, and "
+        "--arch one architecture.",
     .examples = "lutra study --quick -o result.json\n"
                 "# the study of this repository from such files\n"
                 "scripts/make_study.py",

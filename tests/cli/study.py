@@ -30,6 +30,7 @@ class Study(CommandTest):
         for row in rows:
             self.assertEqual((row["threads"], row["batch"]), (1, 1))
             self.assertTrue(0 < row["p10_ms"] <= row["median_ms"] <= row["p90_ms"])
+            self.assertTrue(3 <= row["runs"] <= 5, row["runs"])
             self.assertNotIn("predicted", row)
         files = {row["weights"]: row["file_bytes"] for row in rows}
         self.assertEqual(sorted(files, key=files.get), ["16 clusters", "64 clusters", "256 clusters", "dense bf16", "dense f32"])
