@@ -72,16 +72,17 @@ function heading() {
   document.title = `Lutra profile: ${first.arch}`;
   const about = `${first.device}, ${first.threads} thread${first.threads === 1 ? "" : "s"}, batch ${first.batch}`;
   const top = element("header", {}, element("h1", {}, first.arch), element("p", {}, about, " ", element("span", { class: "badge" }, took)));
-  const cards = element("ul", { class: "cards" });
+  report.append(top);
   for (const result of results) {
-    cards.append(card(`${digits(result.total_ms)} ms`, `${took} time of a run, ${result.label}`));
-    cards.append(card(mib(sum(result.steps, "weight_bytes")), `weights read in a run, ${result.label}`));
-    cards.append(card(mib(sum(result.steps, "dram_bytes")), `from main memory (model), ${result.label}`));
+    const cards = element("ul", { class: "cards", "aria-label": result.label });
+    cards.append(card(`${digits(result.total_ms)} ms`, `${took} time of a run`));
+    cards.append(card(mib(sum(result.steps, "weight_bytes")), "weights read in a run"));
+    cards.append(card(mib(sum(result.steps, "dram_bytes")), "from main memory (model)"));
     const { mj_per_inference: measured, lower_bound_mj: bound, source } = result.energy ?? {};
-    cards.append(measured != null ? card(`${digits(measured)} mJ`, `energy an inference (${source}), ${result.label}`)
-      : card(`≥ ${digits(bound)} mJ`, `energy an inference: no meter, what the bare operations and bytes take at the least, ${result.label}`));
+    cards.append(measured != null ? card(`${digits(measured)} mJ`, `energy an inference (${source})`)
+      : card(`≥ ${digits(bound)} mJ`, "energy an inference: no meter, the bare operations and bytes alone"));
+    report.append(element("p", { class: "label", "aria-hidden": "true" }, result.label), cards);
   }
-  report.append(top, cards);
 }
 
 // ---- charts ------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ function blocks() {
   section("Time per block", `Where the ${took} time of a run goes: block by block, "in" before the first and "out" behind the last, parted by operation.`,
     chart("blocks", `Bars: ${took} milliseconds of each block, parted by operation`, (width) =>
       Plot.plot({
-        width, height: (order.length * 22 + 20) * results.length + 60, marginLeft: 44, color: { legend: true, ...palette },
+        width, height: (order.length * 22 + 20) * results.length + 74, marginLeft: 44, marginBottom: 44, color: { legend: true, ...palette },
         x: { label: "ms", grid: true }, y: { label: "block", domain: order }, fy: { axis: null, domain: results.map((result) => result.label), paddingInner: 0.12 }, marginTop: 28,
         marks: [
           Plot.barX(rows, Plot.groupY({ x: "sum" }, { y: "part", fy: results.length > 1 ? "label" : undefined, x: "ms", fill: "op", tip: true })),
@@ -115,6 +116,7 @@ function roofline() {
   })));
   const peaks = results.filter((result) => result.peak_gmacs && result.dram_gb_per_s);
   const most = Math.max(...dots.map((dot) => dot.intensity), 1), least = Math.min(...dots.map((dot) => dot.intensity), 1);
+  const speeds = [...dots.map((dot) => dot.gmacs), ...peaks.map((result) => result.peak_gmacs)];
   const roofs = peaks.flatMap((result) => {
     const ridge = result.peak_gmacs / result.dram_gb_per_s;
     return [least / 2, ridge, Math.max(most, ridge) * 2].map((x) => ({ label: result.label, intensity: x, gmacs: Math.min(result.peak_gmacs, x * result.dram_gb_per_s) }));
@@ -124,9 +126,11 @@ function roofline() {
     : "What this machine can do at the most is not known: 'lutra device measure' measures it once, and the lines appear."),
     chart("roofline", `Dots: multiply-adds a second of each of ${dots.length} steps over its multiply-adds for a byte, under the device's limits`, (width) =>
       Plot.plot({
-        width, height: Math.min(460, Math.max(320, width * 0.6)), marginLeft: 50, color: { legend: true, ...palette },
+        width, height: Math.min(460, Math.max(320, width * 0.6)), marginLeft: 50, marginBottom: 44, color: { legend: true, ...palette },
         symbol: { legend: results.length > 1, domain: results.map((result) => result.label) },
-        x: { type: "log", label: "multiply-adds for a byte", grid: true, tickFormat: String }, y: { type: "log", label: "10⁹ multiply-adds a second", grid: true, tickFormat: String },
+        x: { type: "log", label: "multiply-adds for a byte", grid: true, tickFormat: String },
+        // Room for the marks below and the roof above.
+        y: { type: "log", label: "10⁹ multiply-adds a second", grid: true, tickFormat: String, domain: [Math.min(...speeds) / 1.5, Math.max(...speeds) * 1.3] },
         marks: [
           Plot.line(roofs, { x: "intensity", y: "gmacs", z: "label", strokeWidth: 2 }),
           Plot.dot(dots, { x: "intensity", y: "gmacs", stroke: "op", symbol: results.length > 1 ? "label" : undefined, r: 4, strokeWidth: 1.8,
@@ -161,18 +165,19 @@ function comparison() {
 
 function bars(name, title, text, rows, key, unit, group) {
   const groups = [...new Set(rows.map((row) => row[group]))], several = results.length > 1;
-  section(title, text, chart(name, `Bars: ${unit} for ${groups.join(", ")}`, (width) => {
-    const narrow = width < 560;
+  const values = groups.map((one) => `${one}: ` + rows.filter((row) => row[group] === one).map((row) => `${row.label} ${digits(row[key])} ${unit}`).join(", "));
+  section(title, text, chart(name, `Bars. ${values.join("; ")}`, (width) => {
+    // What is too wide for the page stands in two lines.
+    const height = results.length * 24, letters = Math.floor(width / 7.5), gap = groups.some((one) => one.length > letters) ? 44 : 28;
     return Plot.plot({
-      width, height: groups.length * (results.length * 24 + 26) + 50, marginLeft: 10, marginRight: 70, color: { legend: several, domain: results.map((result) => result.label), ...palette },
-      x: { label: unit, grid: true }, y: { axis: null, domain: results.map((result) => result.label) }, fy: { axis: null, domain: groups, paddingInner: 0.3 },
+      width, height: groups.length * (height + gap) + 40, marginLeft: 10, marginRight: 70, marginTop: gap - 4, marginBottom: 40, color: { legend: several, domain: results.map((result) => result.label), ...palette },
+      x: { label: unit, grid: true, ticks: Math.min(10, width / 70) }, y: { axis: null, domain: results.map((result) => result.label) }, fy: { axis: null, domain: groups, paddingInner: groups.length > 1 ? gap / (height + gap) : 0 },
       marks: [
-        Plot.text(groups, { fy: (d) => d, text: (d) => (narrow && d.length > 44 ? `${d.slice(0, 43)}…` : d), frameAnchor: "top-left", dy: -14, fontSize: 13 }),
+        Plot.text(groups, { fy: (d) => d, text: (d) => d, frameAnchor: "top-left", lineAnchor: "bottom", lineWidth: 0.56 * letters, dy: -5, fontSize: 13 }),
         Plot.barX(rows, { x: key, y: "label", fy: group, fill: "label", insetTop: 1, insetBottom: 1, tip: true }),
         Plot.text(rows, { x: key, y: "label", fy: group, text: (row) => digits(row[key]), textAnchor: "start", dx: 4 }),
         Plot.ruleX([0]),
       ],
-      marginTop: 24,
     });
   }));
 }
@@ -180,13 +185,13 @@ function bars(name, title, text, rows, key, unit, group) {
 // ---- the table ---------------------------------------------------------------------------------
 
 const COLUMNS = [
-  { key: "label", title: "model", text: true },
-  { key: "index", title: "step", show: String },
   { key: "name", title: "name", text: true },
-  { key: "op", title: "operation", text: true },
-  { key: "block", title: "block", show: (value) => (value == null ? "" : String(value)) },
   { key: "ms", title: "ms" },
   { key: "share", title: "share %", show: (value) => value.toFixed(1) },
+  { key: "label", title: "model", text: true },
+  { key: "index", title: "step", show: String },
+  { key: "op", title: "operation", text: true },
+  { key: "block", title: "block", show: (value) => (value == null ? "" : String(value)) },
   { key: "macs", title: "million MACs", show: (value) => digits(value / 1e6) },
   { key: "gmacs", title: "GMAC/s" },
   { key: "weight_bytes", title: "weights KiB", show: (value) => digits(value / 1024) },
@@ -198,7 +203,7 @@ const COLUMNS = [
 function table() {
   const columns = COLUMNS.filter((column) => column.key !== "label" || results.length > 1);
   const rows = results.flatMap((result) => result.steps.map((step) => ({
-    ...step, label: result.label, share: (100 * step.ms) / result.total_ms, gmacs: step.macs ? step.macs / step.ms / 1e6 : 0 })));
+    ...step, label: result.label, share: 100 * step.share, gmacs: step.macs ? step.macs / step.ms / 1e6 : 0 })));
   const body = element("tbody");
   const fill = () => body.replaceChildren(...rows.map((row) => element("tr", {}, ...columns.map((column) => {
     const attributes = column.text ? { class: "text" } : {};
