@@ -184,13 +184,12 @@ def evaluate(entries, pictures, work):
 
 
 def measure_costs(entries):
-    """What only some machines can measure: bytes from memory as the hardware counts them, and energy. None elsewhere."""
+    """Bytes from memory and energy: modelled and bounded everywhere, and as hardware counts them and a meter tells; None where it does not."""
     for entry in entries:
         report = json.loads(lutra("profile", entry["path"], "--mode", entry["mode"], "--repeat", "20", "--quick", "--json", "--quiet"))
+        entry["modelled"], entry["cache"] = report["traffic"]["modelled_bytes"], report["traffic"]["modelled_cache_bytes"]
         entry["counted"], entry["mj"] = report["traffic"]["counted_bytes"], report["energy"]["mj_per_inference"]
-        entry["meter"] = report["energy"]["source"]
-        if entry["counted"] is None and entry["mj"] is None:
-            return  # nor for any other
+        entry["least_mj"], entry["meter"] = report["energy"]["lower_bound_mj"], report["energy"]["source"]
 
 
 # ---- tables --------------------------------------------------------------------------------------------------------
@@ -210,8 +209,8 @@ def measured(entries, name):
 
 
 def add_costs(entries, rows):
-    """A column for each cost that was measured."""
-    for name, title, unit in (("counted", "counted MiB", 2**20), ("mj", "mJ", 1)):
+    """A column for each cost that is known."""
+    for name, title, unit in (("modelled", "modelled MiB", 2**20), ("counted", "counted MiB", 2**20), ("least_mj", "mJ at least", 1), ("mj", "mJ", 1)):
         if measured(entries, name):
             rows[0].append(title)
             for row, entry in zip(rows[1:], entries):
@@ -232,8 +231,13 @@ def results_table(entries, n_pictures):
     if n_pictures:
         say(f"  top-1 and agreement with the dense model: {n_pictures} pictures.")
     say("  weights read: what one picture must bring in at least, counted from the plan (lutra inspect --plan), not measured.")
+    if measured(entries, "modelled"):
+        say(f"  modelled: what one run behind another brings from main memory past a last cache of {entries[0]['cache'] / 2**20:g} MiB,")
+        say("  by the plan's model of the caches (lutra profile), not measured.")
     if measured(entries, "counted"):
         say("  counted: what the last cache missed, by the processor's own counter (lutra profile).")
+    if measured(entries, "least_mj"):
+        say("  mJ at least: what the bare operations and the modelled bytes take (docs/devices.md), a bound from below; a machine takes many times that.")
     if measured(entries, "mj"):
         say(f"  mJ: energy of one picture beyond what the machine draws when idle, by {entries[0]['meter']} (lutra profile --quick).")
 
