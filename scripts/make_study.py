@@ -300,8 +300,9 @@ def predicted(studies):
         for mode in MODES:
             times = [f"ms, batch {batch} (predicted)" for batch in values(rows, "batch")]
             head += [f"{mode}: {times[0]}", *times[1:], "DRAM MiB", "mJ at the least", "bound by memory"]
-        yield f"### {find(rows, device=device)['title']}\n"
+        yield f"<details><summary>{find(rows, device=device)['title']}</summary>\n"
         yield table(head, lines, left=2) + "\n"
+        yield "</details>\n"
 
 
 def page(studies):
