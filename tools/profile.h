@@ -39,6 +39,10 @@ typedef struct profile_energy {
     double lower_bound; /* mJ a picture: the bare multiply-adds, and the modelled bytes from main memory */
 } profile_energy;
 
+/* What the hardware counts: lines that the last cache misses, what the memory controllers move for all
+ * programs. */
+enum { PROFILE_MISSES, PROFILE_CONTROLLERS, PROFILE_N_COUNTERS };
+
 typedef struct profile_result {
     const bench_model *model;
     lutra_mode mode;
@@ -50,8 +54,8 @@ typedef struct profile_result {
     profile_step *steps; /* [n_steps], owned */
     size_t n_steps;
     profile_numbers all;
-    uint64_t counted_bytes; /* by the hardware, of a run */
-    bool is_counted;
+    uint64_t counted_bytes[PROFILE_N_COUNTERS]; /* by the hardware, of a run */
+    bool is_counted[PROFILE_N_COUNTERS];
     profile_energy energy;
     bool is_predicted; /* with --on: nothing was run */
 } profile_result;

@@ -62,6 +62,13 @@ static json_t *groups_json(const profile_result *result, profile_grouping groupi
 }
 
 /* Three counts of traffic that are never mixed. */
+static void set_counted(json_t *json, const char *name, const profile_result *result, size_t counter)
+{
+    json_object_set_new(json, name,
+                        result->is_counted[counter] ? tool_json_size(result->counted_bytes[counter])
+                                                    : json_null());
+}
+
 static json_t *traffic_json(const profile_result *result)
 {
     const lutra_device *device = &result->device->device;
@@ -72,8 +79,8 @@ static json_t *traffic_json(const profile_result *result)
     json_object_set_new(json, "modelled_cache_bytes",
                         device->n_caches ? tool_json_size(device->caches[device->n_caches - 1].bytes)
                                          : json_null());
-    json_object_set_new(json, "counted_bytes",
-                        result->is_counted ? tool_json_size(result->counted_bytes) : json_null());
+    set_counted(json, "counted_bytes", result, PROFILE_MISSES);
+    set_counted(json, "controller_bytes", result, PROFILE_CONTROLLERS);
     return json;
 }
 

@@ -142,8 +142,12 @@ static void print_result(const profile_result *result)
         printf("DRAM: %s from main memory when runs follow each other (modelled: a last cache of %s)\n",
                tool_bytes(result->all.dram_bytes).text,
                tool_bytes(device->caches[device->n_caches - 1].bytes).text);
-    if (result->is_counted)
-        printf("DRAM: %s counted by the hardware\n", tool_bytes(result->counted_bytes).text);
+    if (result->is_counted[PROFILE_MISSES])
+        printf("DRAM: %s counted by the hardware (misses of the last cache)\n",
+               tool_bytes(result->counted_bytes[PROFILE_MISSES]).text);
+    if (result->is_counted[PROFILE_CONTROLLERS])
+        printf("DRAM: %s counted by the memory controllers, for whatever program ran meanwhile\n",
+               tool_bytes(result->counted_bytes[PROFILE_CONTROLLERS]).text);
     print_energy(&result->energy);
 }
 

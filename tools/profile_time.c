@@ -16,15 +16,14 @@ typedef struct subject {
     double *runs;  /* [capacity] seconds */
     double *steps; /* [capacity][n_steps] seconds */
     size_t n, capacity;
-    uint64_t counted; /* bytes, of the last run */
 } subject;
 
 typedef struct timing {
     const tool_arguments *arguments;
     subject subjects[PROFILE_MAX_MODELS];
     size_t n;
-    uint8_t *pixels;        /* [batch][most input_bytes] */
-    lutra_counter *counter; /* NULL: the hardware does not count here */
+    uint8_t *pixels;                             /* [batch][most input_bytes] */
+    lutra_counter *counters[PROFILE_N_COUNTERS]; /* NULL: the hardware does not count here */
     double began;
 } timing;
 
@@ -49,22 +48,33 @@ static bool make_room(subject *s)
     return true;
 }
 
+static lutra_status read_counters(const timing *t, uint64_t *bytes /* [PROFILE_N_COUNTERS] */,
+                                  lutra_error *error)
+{
+    lutra_status status = LUTRA_OK;
+    for (size_t i = 0; i < PROFILE_N_COUNTERS && status == LUTRA_OK; i++)
+        if (t->counters[i])
+            status = lutra_counter_read(t->counters[i], &bytes[i], error);
+    return status;
+}
+
 /* Runs once; the times are those of sample s->n. */
 static int run_once(const timing *t, subject *s)
 {
     lutra_error error;
     if (!make_room(s))
         return tool_out_of_memory();
-    uint64_t before = 0, after = 0;
-    if (t->counter && lutra_counter_read(t->counter, &before, &error))
+    uint64_t before[PROFILE_N_COUNTERS] = {0}, after[PROFILE_N_COUNTERS] = {0};
+    if (read_counters(t, before, &error))
         return tool_fail(&error);
     const double begin = tool_seconds();
     if (lutra_context_run(s->context, t->pixels, s->result->batch, NULL, NULL, &error))
         return tool_fail(&error);
     s->runs[s->n] = tool_seconds() - begin;
-    if (t->counter && lutra_counter_read(t->counter, &after, &error))
+    if (read_counters(t, after, &error))
         return tool_fail(&error);
-    s->counted = after - before;
+    for (size_t i = 0; i < PROFILE_N_COUNTERS; i++)
+        s->result->counted_bytes[i] += after[i] - before[i];
     return TOOL_DONE;
 }
 
@@ -137,7 +147,6 @@ static int time_rounds(timing *t, tool_progress *progress)
         for (size_t i = 0; i < t->n && !result; i++) {
             subject *s = &t->subjects[round % 2 ? t->n - 1 - i : i];
             result = run_once(t, s);
-            s->result->counted_bytes += s->counted;
             s->n++;
         }
         done = part_done(t, ++round);
@@ -163,8 +172,10 @@ static int finish(const timing *t, subject *s)
     }
     result->seconds = tool_spread_of(s->runs, s->n);
     result->n_runs = s->n;
-    result->is_counted = t->counter != NULL;
-    result->counted_bytes /= s->n;
+    for (size_t i = 0; i < PROFILE_N_COUNTERS; i++) {
+        result->is_counted[i] = t->counters[i] != NULL;
+        result->counted_bytes[i] /= s->n;
+    }
     free(samples);
     return TOOL_DONE;
 }
@@ -173,8 +184,11 @@ int profile_time(const bench_models *models, const tool_arguments *arguments, to
                  profile_results *results)
 {
     timing t = {.arguments = arguments};
-    if (lutra_counter_open(&t.counter, NULL)) /* what threads do is counted only if they come later */
-        t.counter = NULL;
+    /* What threads do is counted only if they come later. */
+    if (lutra_counter_open(&t.counters[PROFILE_MISSES], NULL))
+        t.counters[PROFILE_MISSES] = NULL;
+    if (lutra_counter_open_memory(&t.counters[PROFILE_CONTROLLERS], NULL))
+        t.counters[PROFILE_CONTROLLERS] = NULL;
     int result = prepare(&t, models, results);
     if (!result)
         result = time_rounds(&t, progress);
@@ -185,7 +199,8 @@ int profile_time(const bench_models *models, const tool_arguments *arguments, to
         free(t.subjects[i].runs);
         free(t.subjects[i].steps);
     }
-    lutra_counter_close(t.counter);
+    for (size_t i = 0; i < PROFILE_N_COUNTERS; i++)
+        lutra_counter_close(t.counters[i]);
     free(t.pixels);
     return result;
 }

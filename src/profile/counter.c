@@ -1,41 +1,105 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Misses of the last cache as the processor counts them: what it takes for those lines that came from memory,
- * be it for the program or for its prefetcher, differs between processors. */
+/*
+ * Traffic as the hardware counts it. Misses of the last cache: what a processor takes for those lines that
+ * came from memory, be it for the program or for its prefetcher, differs between processors. Bytes of the
+ * memory controllers (Intel's uncore_imc, of servers and of clients): nothing is missing in them, and nothing
+ * tells whose they are.
+ */
 #include "profile/counter.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "profile/perf_events.h"
 
 #define TYPE_HARDWARE 0 /* PERF_TYPE_HARDWARE of linux/perf_event.h */
 #define CACHE_MISSES 3  /* PERF_COUNT_HW_CACHE_MISSES */
 #define LINE 64
 #define GRANT "sudo sysctl kernel.perf_event_paranoid=1"
+#define MOST_CONTROLLERS 32 /* of one name, numbered from 0 */
+#define MIB 1048576.0       /* the unit of all of these events */
+
+/* Servers' controllers, and what clients had before and have since. */
+static const struct controllers {
+    const char *name;
+    bool is_numbered;
+    const char *events[2];
+} kinds[] = {{"uncore_imc", true, {"cas_count_read", "cas_count_write"}},
+             {"uncore_imc", false, {"data_reads", "data_writes"}},
+             {"uncore_imc_free_running", true, {"data_read", "data_write"}}};
 
 struct lutra_counter {
     lutra_world world;
-    int descriptor;
+    int descriptor; /* of the misses; else -1 */
+    lutra_perf_events memory;
 };
 
-lutra_status lutra_counter_open_in(const lutra_world *world, lutra_counter **result, lutra_error *error)
+static lutra_status create(const lutra_world *world, lutra_counter **counter, lutra_error *error)
 {
-    lutra_counter *counter = NULL;
+    *counter = NULL;
+    const lutra_status status = lutra_allocate(1, sizeof **counter, "a counter", counter, error);
+    if (status == LUTRA_OK) {
+        (*counter)->world = *world;
+        (*counter)->descriptor = -1;
+    }
+    return status;
+}
+
+/* A counter that cannot be read is none. */
+static lutra_status finish(lutra_status status, lutra_counter **counter, lutra_error *error)
+{
     uint64_t bytes;
-    *result = NULL;
-    lutra_status status = lutra_allocate(1, sizeof *counter, "a counter", &counter, error);
+    if (status == LUTRA_OK)
+        status = lutra_counter_read(*counter, &bytes, error);
+    if (status) {
+        lutra_counter_close(*counter);
+        *counter = NULL;
+    }
+    return status;
+}
+
+lutra_status lutra_counter_open_in(const lutra_world *world, lutra_counter **counter, lutra_error *error)
+{
+    lutra_status status = create(world, counter, error);
     if (status)
         return status;
-    counter->world = *world;
-    counter->descriptor = world->perf_open(world->user, TYPE_HARDWARE, CACHE_MISSES, LUTRA_THIS_PROCESS);
-    if (counter->descriptor < 0)
-        status = lutra_sys_fail(-counter->descriptor, "perf_event_open", GRANT, error);
-    else
-        status = lutra_counter_read(counter, &bytes, error);
-    if (status)
-        lutra_counter_close(counter);
-    else
-        *result = counter;
+    (*counter)->descriptor = world->perf_open(world->user, TYPE_HARDWARE, CACHE_MISSES, LUTRA_THIS_PROCESS);
+    if ((*counter)->descriptor < 0)
+        status = lutra_sys_fail(-(*counter)->descriptor, "perf_event_open", GRANT, error);
+    return finish(status, counter, error);
+}
+
+/* Adds the events of the controllers of one kind. Their numbers may have holes. */
+static lutra_status add_controllers(const lutra_world *world, const struct controllers *kind,
+                                    lutra_perf_events *events, lutra_error *error)
+{
+    lutra_status status = LUTRA_OK;
+    for (size_t i = 0; i < (kind->is_numbered ? MOST_CONTROLLERS : 1); i++)
+        for (size_t j = 0; j < sizeof kind->events / sizeof *kind->events && status == LUTRA_OK; j++) {
+            char device[48];
+            if (kind->is_numbered)
+                snprintf(device, sizeof device, "%s_%zu", kind->name, i);
+            else
+                snprintf(device, sizeof device, "%s", kind->name);
+            status = lutra_perf_add(world, device, kind->events[j], events, error);
+        }
     return status;
+}
+
+lutra_status lutra_counter_open_memory_in(const lutra_world *world, lutra_counter **counter,
+                                          lutra_error *error)
+{
+    lutra_status status = create(world, counter, error);
+    if (status)
+        return status;
+    lutra_perf_events *memory = &(*counter)->memory;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && memory->n == 0 && status == LUTRA_OK; i++)
+        status = add_controllers(world, &kinds[i], memory, error);
+    if (status == LUTRA_OK && memory->n == 0)
+        status = lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, NULL, LUTRA_NO_OFFSET,
+                            "no memory controller in " LUTRA_PERF_DEVICES "uncore_imc*");
+    return finish(status, counter, error);
 }
 
 lutra_status lutra_counter_open(lutra_counter **counter, lutra_error *error)
@@ -43,7 +107,12 @@ lutra_status lutra_counter_open(lutra_counter **counter, lutra_error *error)
     return lutra_counter_open_in(&lutra_real_world, counter, error);
 }
 
-lutra_status lutra_counter_read(lutra_counter *counter, uint64_t *bytes, lutra_error *error)
+lutra_status lutra_counter_open_memory(lutra_counter **counter, lutra_error *error)
+{
+    return lutra_counter_open_memory_in(&lutra_real_world, counter, error);
+}
+
+static lutra_status read_misses(const lutra_counter *counter, uint64_t *bytes, lutra_error *error)
 {
     uint64_t misses = 0;
     const int failed = -counter->world.perf_read(counter->world.user, counter->descriptor, &misses);
@@ -51,9 +120,22 @@ lutra_status lutra_counter_read(lutra_counter *counter, uint64_t *bytes, lutra_e
     return failed ? lutra_sys_fail(failed, "perf_event_open", GRANT, error) : LUTRA_OK;
 }
 
+lutra_status lutra_counter_read(lutra_counter *counter, uint64_t *bytes, lutra_error *error)
+{
+    double mib = 0;
+    if (counter->descriptor >= 0)
+        return read_misses(counter, bytes, error);
+    const lutra_status status = lutra_perf_sum(&counter->world, &counter->memory, &mib, error);
+    *bytes = (uint64_t)(MIB * mib);
+    return status;
+}
+
 void lutra_counter_close(lutra_counter *counter)
 {
-    if (counter && counter->descriptor >= 0)
+    if (!counter)
+        return;
+    if (counter->descriptor >= 0)
         counter->world.perf_close(counter->world.user, counter->descriptor);
+    lutra_perf_close(&counter->world, &counter->memory);
     free(counter);
 }

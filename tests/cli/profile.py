@@ -57,6 +57,8 @@ class Profile(CommandTest):
                 self.assertIsInstance(step[name], kind, name)
         self.assertEqual((result["mode"], result["threads"], result["batch"], result["runs"], result["clusters"]), ("f32", 1, 1, 3, 7))
         self.assertNotIn("against", result)
+        self.assertEqual(set(result["traffic"]), {"compulsory_weight_bytes", "modelled_bytes", "modelled_cache_bytes", "counted_bytes",
+                                                  "controller_bytes"})
 
     def test_steps_are_those_of_the_plan(self):
         plan = self.lutra_json("inspect", self.small, "--plan")["plan"]

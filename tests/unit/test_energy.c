@@ -102,6 +102,10 @@ static int perf_open(void *user, uint32_t type, uint64_t config, int cpu)
         assert_int_equal(config, 3);
         return f->perf_failure ? f->perf_failure : 99;
     }
+    if (type == 13) { /* memory controllers: reads 0x0304, writes 0x0c05; a client's have another code */
+        assert_true(config == 0x0304 || config == 0x0c05 || config == 1);
+        return f->perf_failure ? f->perf_failure : 200 + (int)(config >> 8) + cpu;
+    }
     assert_int_equal(type, 9);
     assert_int_equal(config, 2);
     return f->perf_failure ? f->perf_failure : 100 + cpu;
@@ -113,6 +117,10 @@ static int perf_read(void *user, int descriptor, uint64_t *value)
     const fake *f = user;
     if (descriptor == 99) {
         *value = 1000;
+        return 0;
+    }
+    if (descriptor >= 200) { /* 64 bytes each; it has counted before */
+        *value = 777 + (uint64_t)(1000 * f->time);
         return 0;
     }
     assert_in_range(descriptor, 100, 101);
@@ -596,6 +604,72 @@ static void misses_are_counted(void **state)
     assert_non_null(strstr(error.message, "perf_event_paranoid"));
 }
 
+#define IMC "/sys/bus/event_source/devices/uncore_imc"
+#define MIB_OF_A_LINE "6.103515625e-5\n"
+
+static void put_event(const fake *f, const char *device, const char *event, const char *config)
+{
+    char path[128];
+    snprintf(path, sizeof path, IMC "%s/type", device);
+    put(f, path, "13\n");
+    snprintf(path, sizeof path, IMC "%s/cpumask", device);
+    put(f, path, "0,1\n");
+    snprintf(path, sizeof path, IMC "%s/events/%s", device, event);
+    put(f, path, "%s\n", config);
+    snprintf(path, sizeof path, IMC "%s/events/%s.scale", device, event);
+    put(f, path, MIB_OF_A_LINE);
+}
+
+/* Of `n` events on two packages, after 2 seconds in which each counted 2000 lines. */
+static void moves(fake *f, size_t n)
+{
+    lutra_counter *counter;
+    uint64_t before, after;
+    assert_int_equal(lutra_counter_open_memory_in(&f->world, &counter, NULL), LUTRA_OK);
+    assert_int_equal(lutra_counter_read(counter, &before, NULL), LUTRA_OK);
+    assert_int_equal(before, 0);
+    f->time += 2;
+    assert_int_equal(lutra_counter_read(counter, &after, NULL), LUTRA_OK);
+    assert_in_range(after, 2 * n * 2000 * 64 - 1, 2 * n * 2000 * 64); /* a scale is no whole number */
+    lutra_counter_close(counter);
+}
+
+static void memory_controllers_count(void **state)
+{
+    fake *f = *state;
+    put_event(f, "_0", "cas_count_read", "event=0x04,umask=0x03");
+    put_event(f, "_0", "cas_count_write", "event=0x05,umask=0x0c");
+    put_event(f, "_3", "cas_count_read", "event=0x04,umask=0x03");
+    /* The same bytes once more. */
+    put_event(f, "_free_running_0", "data_read", "event=0x01");
+    moves(f, 3);
+}
+
+static void a_clients_memory_controller_counts(void **state)
+{
+    fake *f = *state;
+    put_event(f, "", "data_reads", "event=0x01");
+    moves(f, 1);
+}
+
+static void no_memory_controller(void **state)
+{
+    fake *f = *state;
+    lutra_counter *counter;
+    lutra_error error = {0};
+    assert_int_equal(lutra_counter_open_memory_in(&f->world, &counter, &error), LUTRA_ERROR_UNSUPPORTED);
+    assert_null(counter);
+    assert_non_null(strstr(error.message, "uncore_imc"));
+    put_event(f, "_1", "cas_count_read", "event=0x04,umask=0x03");
+    f->perf_failure = -EACCES;
+    assert_int_equal(lutra_counter_open_memory_in(&f->world, &counter, &error), LUTRA_ERROR_IO);
+    assert_non_null(strstr(error.message, "perf_event_paranoid=0"));
+    f->perf_failure = 0;
+    take_away(f, IMC "_1/cpumask");
+    assert_int_equal(lutra_counter_open_memory_in(&f->world, &counter, &error), LUTRA_ERROR_IO);
+    assert_non_null(strstr(error.message, "cpumask"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -620,6 +694,9 @@ int main(void)
         TEST(a_program_fails),
         TEST(a_program_hangs),
         TEST(misses_are_counted),
+        TEST(memory_controllers_count),
+        TEST(a_clients_memory_controller_counts),
+        TEST(no_memory_controller),
     };
     return cmocka_run_group_tests_name("energy", tests, NULL, NULL);
 }

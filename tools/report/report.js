@@ -143,7 +143,8 @@ function traffic() {
   const rows = results.flatMap((result) => [
     { label: result.label, what: "weights", mib: sum(result.steps, "weight_bytes") / MIB },
     { label: result.label, what: "from main memory (model)", mib: sum(result.steps, "dram_bytes") / MIB },
-    ...(result.traffic?.counted_bytes == null ? [] : [{ label: result.label, what: "from main memory (counted)", mib: result.traffic.counted_bytes / MIB }]),
+    ...[["counted_bytes", "from main memory (counted: misses of the last cache)"], ["controller_bytes", "main memory's controllers, all programs (counted)"]]
+      .filter(([key]) => result.traffic?.[key] != null).map(([key, what]) => ({ label: result.label, what, mib: result.traffic[key] / MIB })),
   ]);
   bars("traffic", "Traffic", "Bytes of a run: the weights that it must read, and what a model of the caches says crosses from main memory when one run follows another.",
     rows, "mib", "MiB", "what");
