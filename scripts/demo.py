@@ -214,7 +214,7 @@ def add_costs(entries, rows):
         if measured(entries, name):
             rows[0].append(title)
             for row, entry in zip(rows[1:], entries):
-                row.append(f"{entry[name] / unit:.2f}")
+                row.append(f"{entry[name]:.3g}" if unit == 1 else f"{entry[name] / unit:.2f}")
 
 
 def results_table(entries, n_pictures):

@@ -44,7 +44,7 @@ class DemoTables(unittest.TestCase):
         head, _, dense, clustered = text.splitlines()[:4]
         self.assertRegex(head, "modelled MiB +mJ at least$")
         self.assertRegex(dense, r" 7\.00 +0\.25$")
-        self.assertRegex(clustered, r" 3\.00 +0\.12$")
+        self.assertRegex(clustered, r" 3\.00 +0\.125$")
         self.assertIn("last cache of 2 MiB", text)
         self.assertIn("a bound from below", text)
 
