@@ -17,6 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/cli"))
 import cachegrind  # noqa: E402
 
+MEANS_SOMETHING = 2**16  # bytes: what a model that fits in the cache misses now and then is no traffic
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -34,7 +36,7 @@ def main():
             for model, mode in ((dense, "f32"), (clustered, "f32"), (clustered, "int8")):
                 for cache in arguments.cache:
                     modelled, counted = cachegrind.compare(lutra, [model, "--mode", mode], int(cache * 2**20), folder)
-                    ratio = f"{modelled / counted:.3f}" if counted else "-"
+                    ratio = f"{modelled / counted:.3f}" if counted > MEANS_SOMETHING else "-"
                     print(f"{arch:28} {model.stem:11} {mode:5} {cache:9g} {modelled / 2**20:13.3f} {counted / 2**20:15.3f} {ratio:>7}",
                           flush=True)
 
