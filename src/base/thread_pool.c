@@ -16,10 +16,10 @@
 #define pause_cpu() ((void)0)
 #endif
 
-/* A model's steps follow each other within microseconds, a wake-up by the kernel costs 5 to 100 of them, most in
- * a virtual machine. Who sleeps too soon makes the other wait for his wake-up, who then sleeps himself: at each
- * step again. So who waits looks this often (some 20 us), then this often again while whoever else
- * wants the processor gets it (some 500 us where nobody does), before he goes to sleep. */
+/* A model's steps follow each other within microseconds, a wake-up by the kernel costs 5 to 100 of them, most
+ * in a virtual machine. Who sleeps too soon makes the other wait for his wake-up, who then sleeps himself: at
+ * each step again. So who waits looks this often (some 20 us), then this often again while whoever else wants
+ * the processor gets it (some 500 us where nobody does), before he goes to sleep. */
 #define LOOKS_ALONE 2000
 #define LOOKS_YIELDING 1500
 
