@@ -19,46 +19,66 @@ static double of_pairs(const void *pairs, size_t i)
     return (double)lutra_float_of_bits(i % 2 ? pair << 16 : pair & 0xffff0000u);
 }
 
-static void check_softmax(harness *h, size_t n, float spread, bool carried_on, bool bf16)
-{
-    const size_t room = bf16 ? 2 * LUTRA_PANEL : LUTRA_PANEL;
-    lutra_softmax running = {.max = -FLT_MAX};
-    const float scale = 0.125f;
-    begin_case(h, "%zu scores of up to %g%s", n, (double)spread, carried_on ? ", carried on" : "");
-    float *scores = guarded(h, (n + room - 1) / room * room * sizeof(float), 64);
-    float *before = guarded_floats(h, n, ORDINARY);
-    for (size_t i = 0; i < n; i++)
-        before[i] = scores[i] = random_float(h, -spread, spread);
-    if (carried_on)
-        running =
-            (lutra_softmax){.max = random_float(h, -0.2f, 0.2f) * spread, .sum = random_float(h, 1.0f, 9.0f)};
-    const lutra_softmax old = running;
-    if (bf16)
-        h->kernels->softmax_bf16(n, scale, scores, &running);
-    else
-        h->kernels->softmax_f32(n, scale, scores, &running);
+/* One row of `m` that are made and checked alike. */
+struct softmax_row {
+    lutra_softmax old, running;
+    const float *before; /* [n] */
+};
 
-    double max = (double)old.max, sum = 0;
+static void compare_softmax(harness *h, size_t n, float spread, float scale, const struct softmax_row *row,
+                            const float *scores, size_t index, bool bf16)
+{
+    double max = (double)row->old.max, sum = 0;
     for (size_t i = 0; i < n; i++)
-        max = fmax(max, (double)before[i] * (double)scale);
+        max = fmax(max, (double)row->before[i] * (double)scale);
     /* exp of a difference that is off by a rounding of each term, and exp's own error (docs/kernels.md). */
     const double relative =
         2 * 0x1p-24 * ((double)spread * (double)scale + fabs(max)) + (bf16 ? COARSE_EXP : 4e-7);
-    check_near(h, (double)running.max, max, 0, 0, 0);
+    check_near(h, (double)row->running.max, max, 0, index, n);
     for (size_t i = 0; i < n; i++) {
-        const double want = exp((double)before[i] * (double)scale - max);
+        const double want = exp((double)row->before[i] * (double)scale - max);
         sum += want;
         if (bf16)
-            check_near(h, of_pairs(scores, i), want, (relative + ROUNDING_BF16) * want + 1e-37, 0, i);
+            check_near(h, of_pairs(scores, i), want, (relative + ROUNDING_BF16) * want + 1e-37, index, i);
         else
-            check_near(h, (double)scores[i], want, relative * want + 1e-37, 0, i);
+            check_near(h, (double)scores[i], want, relative * want + 1e-37, index, i);
     }
     if (bf16 && n % 2)
-        check_near(h, of_pairs(scores, n), 0, 0, 0, n);
-    const double correction = exp((double)old.max - max);
-    check_near(h, (double)running.correction, correction, relative * correction + 1e-37, 1, 0);
-    sum += (double)old.sum * correction;
-    check_near(h, (double)running.sum, sum, (relative + ((double)n + 2) * 0x1p-24) * sum, 2, 0);
+        check_near(h, of_pairs(scores, n), 0, 0, index, n);
+    const double correction = exp((double)row->old.max - max);
+    check_near(h, (double)row->running.correction, correction, relative * correction + 1e-37, index, n);
+    sum += (double)row->old.sum * correction;
+    check_near(h, (double)row->running.sum, sum, (relative + ((double)n + 2) * 0x1p-24) * sum, index, n);
+}
+
+static void check_softmax(harness *h, size_t m, size_t n, float spread, bool carried_on, bool bf16)
+{
+    const size_t room = bf16 ? 2 * LUTRA_PANEL : LUTRA_PANEL, whole = (n + room - 1) / room * room;
+    const size_t ld = whole + random_below(h, 3) * LUTRA_PANEL;
+    struct softmax_row rows[LUTRA_MAX_TILE_ROWS];
+    lutra_softmax running[LUTRA_MAX_TILE_ROWS];
+    const float scale = 0.125f;
+    begin_case(h, "%zu rows of %zu scores of up to %g%s", m, n, (double)spread,
+               carried_on ? ", carried on" : "");
+    float *scores = guarded(h, ((m - 1) * ld + whole) * sizeof(float), 64);
+    float *before = guarded_floats(h, m * n, ORDINARY);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++)
+            before[i * n + j] = scores[i * ld + j] = random_float(h, -spread, spread);
+        running[i] = (lutra_softmax){.max = -FLT_MAX};
+        if (carried_on)
+            running[i] = (lutra_softmax){.max = random_float(h, -0.2f, 0.2f) * spread,
+                                         .sum = random_float(h, 1.0f, 9.0f)};
+        rows[i] = (struct softmax_row){.old = running[i], .before = before + i * n};
+    }
+    if (bf16)
+        h->kernels->softmax_bf16(m, n, scale, scores, ld, running);
+    else
+        h->kernels->softmax_f32(m, n, scale, scores, ld, running);
+    for (size_t i = 0; i < m; i++) {
+        rows[i].running = running[i];
+        compare_softmax(h, n, spread, scale, &rows[i], scores + i * ld, i, bf16);
+    }
     end_case(h);
 }
 
@@ -67,9 +87,10 @@ static void check_all_softmax(harness *h, bool bf16)
     static const float spreads[] = {0.0f, 1.0f, 50.0f, 3000.0f};
     for (size_t n = 1; n < 140; n++)
         for (size_t i = 0; i < 8; i++)
-            check_softmax(h, n, spreads[i / 2], i % 2, bf16);
-    check_softmax(h, 197, 50.0f, false, bf16);
-    check_softmax(h, 256, 50.0f, true, bf16);
+            check_softmax(h, 1 + (n + i) % 5, n, spreads[i / 2], i % 2, bf16);
+    for (size_t m = 1; m <= LUTRA_MAX_TILE_ROWS; m++)
+        check_softmax(h, m, 197, 50.0f, false, bf16);
+    check_softmax(h, LUTRA_MAX_TILE_ROWS, 256, 50.0f, true, bf16);
 }
 
 void test_softmax_f32(harness *h)
@@ -240,38 +261,46 @@ static struct attention_bench {
     uint32_t *panel;
 } bench;
 
+#define BENCH_ROWS ((size_t)13)
+#define BENCH_KEYS ((size_t)192)
+
 static void call_softmax(void *argument)
 {
-    lutra_softmax running = {.max = -FLT_MAX};
+    lutra_softmax running[BENCH_ROWS];
     (void)argument;
-    bench.kernels->softmax_f32(192, 0.125f, bench.scores, &running);
-}
-
-void bench_softmax_f32(harness *h)
-{
-    begin_case(h, "benchmark");
-    bench.kernels = h->kernels;
-    bench.scores = guarded(h, 192 * sizeof(float), 64);
-    memset(bench.scores, 0, 192 * sizeof(float));
-    printf("  %.2f G numbers/s\n", 192 / time_call(call_softmax, NULL, 1) * 1e-9);
-    end_case(h);
+    for (size_t i = 0; i < BENCH_ROWS; i++)
+        running[i] = (lutra_softmax){.max = -FLT_MAX};
+    bench.kernels->softmax_f32(BENCH_ROWS, BENCH_KEYS, 0.125f, bench.scores, BENCH_KEYS, running);
 }
 
 static void call_softmax_bf16(void *argument)
 {
-    lutra_softmax running = {.max = -FLT_MAX};
+    lutra_softmax running[BENCH_ROWS];
     (void)argument;
-    bench.kernels->softmax_bf16(192, 0.125f, bench.scores, &running);
+    for (size_t i = 0; i < BENCH_ROWS; i++)
+        running[i] = (lutra_softmax){.max = -FLT_MAX};
+    bench.kernels->softmax_bf16(BENCH_ROWS, BENCH_KEYS, 0.125f, bench.scores, BENCH_KEYS, running);
+}
+
+static void bench_rows_of_softmax(harness *h, void (*call)(void *))
+{
+    const size_t n = BENCH_ROWS * BENCH_KEYS;
+    begin_case(h, "benchmark");
+    bench.kernels = h->kernels;
+    bench.scores = guarded(h, n * sizeof(float), 64);
+    memset(bench.scores, 0, n * sizeof(float));
+    printf("  %.2f G numbers/s\n", (double)n / time_call(call, NULL, 1) * 1e-9);
+    end_case(h);
+}
+
+void bench_softmax_f32(harness *h)
+{
+    bench_rows_of_softmax(h, call_softmax);
 }
 
 void bench_softmax_bf16(harness *h)
 {
-    begin_case(h, "benchmark");
-    bench.kernels = h->kernels;
-    bench.scores = guarded(h, 192 * sizeof(float), 64);
-    memset(bench.scores, 0, 192 * sizeof(float));
-    printf("  %.2f G numbers/s\n", 192 / time_call(call_softmax_bf16, NULL, 1) * 1e-9);
-    end_case(h);
+    bench_rows_of_softmax(h, call_softmax_bf16);
 }
 
 static void call_pack_panel(void *argument)

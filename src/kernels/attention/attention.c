@@ -202,13 +202,10 @@ static void attend(const struct job *job, const struct workspace *w, size_t m, c
         ld = stride;
     }
     multiply_all(job, m, dim, q, ld, n_keys, w->keys, LUTRA_PANEL * a->head_dim, w->scores, SCORE_STRIDE);
-    for (size_t i = 0; i < m; i++) {
-        float *scores = w->scores + i * SCORE_STRIDE;
-        if (job->pairs)
-            kernels->softmax_bf16(n_keys, job->scale, scores, &softmax[i]);
-        else
-            kernels->softmax_f32(n_keys, job->scale, scores, &softmax[i]);
-    }
+    if (job->pairs)
+        kernels->softmax_bf16(m, n_keys, job->scale, w->scores, SCORE_STRIDE, softmax);
+    else
+        kernels->softmax_f32(m, n_keys, job->scale, w->scores, SCORE_STRIDE, softmax);
     multiply_all(job, m, job->pairs ? divide_up(n_keys, 2) : n_keys, w->scores, SCORE_STRIDE, a->head_dim,
                  w->values, LUTRA_PANEL * KEY_BLOCK, w->sums, wide);
     for (size_t i = 0; i < m; i++)

@@ -42,13 +42,11 @@ static float largest(const float *scores, size_t n)
     return v_largest(v_max(v_max(part[0], part[1]), v_max(part[2], part[3])));
 }
 
-/* Pairs take half the room, so that they never overtake the scores. */
-void lutra_softmax_bf16_avx512bf16(size_t n, float scale, void *scores, lutra_softmax *running)
+/* The sum of what the scores became. Pairs take half the room, so that they never overtake the scores. */
+static float exponentiate_row(size_t n, vector factor, vector offset, float *scores)
 {
     const size_t step = N_SUMS * VECTOR_WIDTH, fast = n / step * step;
-    const float max = fmaxf(running->max, scale * largest(scores, n));
-    const vector factor = v_set(scale * LOG2_E), offset = v_set(-max * LOG2_E);
-    char *pairs = scores;
+    char *pairs = (char *)scores;
     vector sum[N_SUMS], e[N_SUMS];
     LUTRA_UNROLL
     for (size_t j = 0; j < N_SUMS; j++)
@@ -56,7 +54,7 @@ void lutra_softmax_bf16_avx512bf16(size_t n, float scale, void *scores, lutra_so
     for (size_t i = 0; i < fast; i += step, pairs += 2 * sizeof(vector)) {
         LUTRA_UNROLL
         for (size_t j = 0; j < N_SUMS; j++) {
-            e[j] = exponentiate(v_load((const float *)scores + i + j * VECTOR_WIDTH), factor, offset);
+            e[j] = exponentiate(v_load(scores + i + j * VECTOR_WIDTH), factor, offset);
             sum[j] = v_add(sum[j], e[j]);
         }
         _mm512_storeu_si512(pairs, lutra_neighbours_bf16(e[0], e[1]));
@@ -67,13 +65,25 @@ void lutra_softmax_bf16_avx512bf16(size_t n, float scale, void *scores, lutra_so
         for (size_t j = 0; j < 2; j++) {
             const size_t at = i + j * VECTOR_WIDTH, left = n > at ? n - at : 0;
             const __mmask16 there = (__mmask16)(left >= VECTOR_WIDTH ? 0xffffu : (1u << left) - 1);
-            e[j] = exponentiate(load_scores((const float *)scores + at, left), factor, offset);
+            e[j] = exponentiate(load_scores(scores + at, left), factor, offset);
             e[j] = _mm512_maskz_mov_ps(there, e[j]);
             sum[j] = v_add(sum[j], e[j]);
         }
         _mm512_storeu_si512(pairs, lutra_neighbours_bf16(e[0], e[1]));
     }
-    lutra_softmax_carry_on(running, max, v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3]))));
+    return v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
+}
+
+void lutra_softmax_bf16_avx512bf16(size_t m, size_t n, float scale, void *scores, size_t ld,
+                                   lutra_softmax *running)
+{
+    float *rows = scores, max[LUTRA_MAX_TILE_ROWS];
+    for (size_t i = 0; i < m; i++)
+        max[i] = fmaxf(running[i].max, scale * largest(rows + i * ld, n));
+    for (size_t i = 0; i < m; i++) {
+        const vector factor = v_set(scale * LOG2_E), offset = v_set(-max[i] * LOG2_E);
+        lutra_softmax_carry_on(&running[i], max[i], exponentiate_row(n, factor, offset, rows + i * ld));
+    }
 }
 
 /* `n` <= 32 inputs, half as many pairs. */

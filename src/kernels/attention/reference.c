@@ -5,7 +5,7 @@
 #include "kernels/gemm/bf16.h"
 #include "kernels/table.h"
 
-void lutra_softmax_f32_reference(size_t n, float scale, float *scores, lutra_softmax *running)
+static void softmax_row(size_t n, float scale, float *scores, lutra_softmax *running)
 {
     float max = running->max;
     double sum = 0;
@@ -20,15 +20,29 @@ void lutra_softmax_f32_reference(size_t n, float scale, float *scores, lutra_sof
     running->max = max;
 }
 
-void lutra_softmax_bf16_reference(size_t n, float scale, void *scores, lutra_softmax *running)
+void lutra_softmax_f32_reference(size_t m, size_t n, float scale, float *scores, size_t ld,
+                                 lutra_softmax *running)
 {
-    lutra_softmax_f32_reference(n, scale, scores, running);
+    for (size_t i = 0; i < m; i++)
+        softmax_row(n, scale, scores + i * ld, &running[i]);
+}
+
+static void pair_row(size_t n, void *numbers)
+{
     for (size_t i = 0; i < n; i += 2) {
         float two[2] = {0};
-        memcpy(two, (const char *)scores + i * sizeof *two, (i + 1 < n ? 2 : 1) * sizeof *two);
+        memcpy(two, (const char *)numbers + i * sizeof *two, (i + 1 < n ? 2 : 1) * sizeof *two);
         const uint32_t pair = lutra_pair_bf16(two[0], two[1]);
-        memcpy((char *)scores + i / 2 * sizeof pair, &pair, sizeof pair);
+        memcpy((char *)numbers + i / 2 * sizeof pair, &pair, sizeof pair);
     }
+}
+
+void lutra_softmax_bf16_reference(size_t m, size_t n, float scale, void *scores, size_t ld,
+                                  lutra_softmax *running)
+{
+    lutra_softmax_f32_reference(m, n, scale, scores, ld, running);
+    for (size_t i = 0; i < m; i++)
+        pair_row(n, (float *)scores + i * ld);
 }
 
 void lutra_pack_panel_bf16_reference(const float *rows, size_t ld, size_t n_rows, size_t k, uint32_t *panel)

@@ -17,7 +17,7 @@ LUTRA_INLINE vector exponentiate(const float *scores, vector factor, vector offs
     return v_exp2(v_max(v_multiply_add(v_load(scores), factor, offset), v_set(-125.0f)));
 }
 
-void LUTRA_OF_LEVEL(softmax_f32)(size_t n, float scale, float *scores, lutra_softmax *running)
+static float largest(size_t n, float *scores)
 {
     const size_t step = N_SUMS * VECTOR_WIDTH, fast = n / step * step;
     vector part[N_SUMS]; /* several at once, because one would wait for itself */
@@ -34,10 +34,14 @@ void LUTRA_OF_LEVEL(softmax_f32)(size_t n, float scale, float *scores, lutra_sof
     }
     for (size_t i = fast; i < n; i += VECTOR_WIDTH)
         part[0] = v_max(part[0], v_load(scores + i));
-    const float max =
-        fmaxf(running->max, scale * v_largest(v_max(v_max(part[0], part[1]), v_max(part[2], part[3]))));
+    return v_largest(v_max(v_max(part[0], part[1]), v_max(part[2], part[3])));
+}
 
-    const vector factor = v_set(scale * LOG2_E), offset = v_set(-max * LOG2_E);
+/* The sum of what the scores became. */
+static float exponentiate_row(size_t n, vector factor, vector offset, float *scores)
+{
+    const size_t step = N_SUMS * VECTOR_WIDTH, fast = n / step * step;
+    vector part[N_SUMS];
     LUTRA_UNROLL
     for (size_t j = 0; j < N_SUMS; j++)
         part[j] = v_set(0.0f);
@@ -54,5 +58,17 @@ void LUTRA_OF_LEVEL(softmax_f32)(size_t n, float scale, float *scores, lutra_sof
         v_store(scores + i, e);
         part[0] = v_add(part[0], e);
     }
-    lutra_softmax_carry_on(running, max, v_sum(v_add(v_add(part[0], part[1]), v_add(part[2], part[3]))));
+    return v_sum(v_add(v_add(part[0], part[1]), v_add(part[2], part[3])));
+}
+
+void LUTRA_OF_LEVEL(softmax_f32)(size_t m, size_t n, float scale, float *scores, size_t ld,
+                                 lutra_softmax *running)
+{
+    float max[LUTRA_MAX_TILE_ROWS];
+    for (size_t i = 0; i < m; i++)
+        max[i] = fmaxf(running[i].max, scale * largest(n, scores + i * ld));
+    for (size_t i = 0; i < m; i++) {
+        const vector factor = v_set(scale * LOG2_E), offset = v_set(-max[i] * LOG2_E);
+        lutra_softmax_carry_on(&running[i], max[i], exponentiate_row(n, factor, offset, scores + i * ld));
+    }
 }
