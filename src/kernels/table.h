@@ -28,6 +28,7 @@ typedef struct lutra_columns {
     float scale[LUTRA_MAX_TILE_COLUMNS];
     float bias[LUTRA_MAX_TILE_COLUMNS];
     float layer_scale[LUTRA_MAX_TILE_COLUMNS];
+    bool no_layer_scale; /* all of them are 1: a kernel need not multiply */
     lutra_activation activation;
 } lutra_columns;
 

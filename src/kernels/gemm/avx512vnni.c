@@ -44,13 +44,11 @@ struct operands {
     const char *ahead;
 };
 
-/* What becomes of a tile, without its activation. */
+/* What becomes of a tile at once. */
 struct ends {
-    const float *scale, *bias, *layer_scale; /* of the columns */
+    const float *scale, *bias; /* of the columns */
     float *c;
     size_t ldc;
-    const float *residual;
-    size_t ldr;
 };
 
 /* Called with constants for m and n_panels: all loops but that over k vanish, and `sum` lives in registers.
@@ -88,24 +86,19 @@ LUTRA_INLINE void multiply_tile(const size_t m, const size_t n_panels, const str
                 sum[i][j] = dot(sum[i][j], x, w[j]);
         }
     }
-    /* Column by column, whose numbers stay in registers; a residual that is not there is not read. */
-    const float *residual = out->residual ? out->residual : out->c;
-    const __mmask16 has_residual = out->residual ? 0xffff : 0;
+    /* Column by column, whose numbers stay in registers. */
     const lutra_row_i8 *rows = in->rows;
     LUTRA_UNROLL
     for (size_t j = 0; j < n_panels; j++) {
         const size_t column = j * LUTRA_PANEL;
         const __m512i of_weights = _mm512_loadu_si512(in->panels[j].sums);
         const __m512 scale = _mm512_loadu_ps(out->scale + column), bias = _mm512_loadu_ps(out->bias + column);
-        const __m512 layer_scale = _mm512_loadu_ps(out->layer_scale + column);
         LUTRA_UNROLL
         for (size_t i = 0; i < m; i++) {
             const __m512i zero = _mm512_mullo_epi32(_mm512_set1_epi32(rows[i].zero), of_weights);
             const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(sum[i][j], zero)),
                                            _mm512_set1_ps(rows[i].scale));
-            const __m512 r = _mm512_maskz_loadu_ps(has_residual, residual + i * out->ldr + column);
-            _mm512_storeu_ps(out->c + i * out->ldc + column,
-                             _mm512_fmadd_ps(_mm512_fmadd_ps(y, scale, bias), layer_scale, r));
+            _mm512_storeu_ps(out->c + i * out->ldc + column, _mm512_fmadd_ps(y, scale, bias));
         }
     }
 }
@@ -126,7 +119,7 @@ static void multiply(size_t m, const struct operands *in, const struct ends *out
 #define EIGHT_ONES 1, 1, 1, 1, 1, 1, 1, 1
 #define ONES EIGHT_ONES, EIGHT_ONES, EIGHT_ONES, EIGHT_ONES
 /* What changes nothing, not even a bit. */
-static const lutra_columns unchanged = {.scale = {ONES}, .layer_scale = {ONES}};
+static const lutra_columns unchanged = {.scale = {ONES}, .layer_scale = {ONES}, .no_layer_scale = true};
 
 void lutra_multiply_i8_avx512vnni(size_t m, size_t k, const uint8_t *a, size_t lda, const lutra_row_i8 *rows,
                                   size_t n_panels, const lutra_panel_i8 *panels, float *c, size_t ldc)
@@ -167,19 +160,24 @@ LUTRA_INLINE __m512 gelu(__m512 x, const struct pieces *pieces)
 }
 
 /* What is left to do with a tile that is scaled and biased. */
-static void activate(const lutra_columns *columns, bool is_gelu, const struct pieces *pieces, size_t m,
-                     const float *tile, size_t ldt, const lutra_outputs *out)
+LUTRA_INLINE void activate(const lutra_columns *columns, const struct pieces *pieces, const bool is_gelu,
+                           const bool is_added, size_t m, const float *tile, size_t ldt,
+                           const lutra_outputs *out)
 {
+    /* A residual that is not there is not read. */
+    const float *residual = out->residual ? out->residual : out->c;
+    const size_t ldr = out->residual ? out->ldr : out->ldc;
     for (size_t j = 0; j < out->n; j += LUTRA_PANEL) {
         const size_t width = out->n - j < LUTRA_PANEL ? out->n - j : LUTRA_PANEL;
-        const __mmask16 used = (__mmask16)((1u << width) - 1);
+        const __mmask16 used = (__mmask16)((1u << width) - 1), added = out->residual ? used : 0;
         const __m512 layer_scale = _mm512_loadu_ps(columns->layer_scale + j);
         for (size_t i = 0; i < m; i++) {
-            const __m512 x = _mm512_loadu_ps(tile + i * ldt + j), y = is_gelu ? gelu(x, pieces) : x;
-            const __m512 residual = out->residual
-                                        ? _mm512_maskz_loadu_ps(used, out->residual + i * out->ldr + j)
-                                        : _mm512_setzero_ps();
-            _mm512_mask_storeu_ps(out->c + i * out->ldc + j, used, _mm512_fmadd_ps(y, layer_scale, residual));
+            __m512 y = _mm512_loadu_ps(tile + i * ldt + j);
+            if (is_gelu)
+                y = gelu(y, pieces);
+            if (is_added)
+                y = _mm512_fmadd_ps(y, layer_scale, _mm512_maskz_loadu_ps(added, residual + i * ldr + j));
+            _mm512_mask_storeu_ps(out->c + i * out->ldc + j, used, y);
         }
     }
 }
@@ -191,20 +189,28 @@ void lutra_multiply_finish_i8_avx512vnni(size_t m, size_t k, const uint8_t *a, s
 {
     const size_t ldt = LUTRA_TILE_PANELS_I8 * LUTRA_PANEL;
     const bool is_gelu = columns->activation != LUTRA_IDENTITY;
+    const bool is_added = out->residual || !columns->no_layer_scale;
     /* A single panel is multiplied twice: few products have one, and tiles of one would be as much code
      * again. */
     const lutra_panel_i8 two[] = {panels[0], panels[n_panels - 1]};
     float tile[LUTRA_TILE_ROWS_I8 * LUTRA_TILE_PANELS_I8 * LUTRA_PANEL];
     struct operands in = {k, a, lda, rows, two, out->ahead ? out->ahead : (const char *)a};
-    struct ends ends = {columns->scale, columns->bias, unchanged.layer_scale, tile, ldt, NULL, 0};
-    if (!is_gelu && out->n == ldt) {
-        ends = (struct ends){columns->scale, columns->bias, columns->layer_scale, out->c, out->ldc,
-                             out->residual,  out->ldr};
+    struct ends ends = {columns->scale, columns->bias, tile, ldt};
+    if (!is_gelu && !is_added && out->n == ldt) {
+        ends.c = out->c;
+        ends.ldc = out->ldc;
         multiply(m, &in, &ends);
         return;
     }
     multiply(m, &in, &ends);
+    if (!is_gelu) {
+        activate(columns, NULL, false, true, m, tile, ldt, out);
+        return;
+    }
     const struct pieces pieces =
         load_pieces(columns->activation == LUTRA_GELU_ERF ? lutra_gelu_erf_pieces : lutra_gelu_tanh_pieces);
-    activate(columns, is_gelu, &pieces, m, tile, ldt, out);
+    if (is_added)
+        activate(columns, &pieces, true, true, m, tile, ldt, out);
+    else
+        activate(columns, &pieces, true, false, m, tile, ldt, out);
 }

@@ -25,6 +25,8 @@
 /* So many tasks per thread that a slower thread leaves some to the others; more would decode panels twice. */
 #define TASKS_PER_THREAD ((size_t)3)
 #define PANELS_PER_TASK ((size_t)4) /* that are ordered */
+/* With fewer inputs asking for a tile's outputs takes longer than they would keep it waiting. */
+#define MIN_PREFETCH_INPUTS ((size_t)512)
 #define GROUP_COLUMNS ((size_t)(LUTRA_TILE_PANELS_I8 * LUTRA_PANEL))
 
 struct job {
@@ -323,7 +325,7 @@ static void bring_panel(const struct job *job, size_t index, int8_t *tiles, lutr
 static void describe_columns(const struct job *job, size_t first, size_t n, lutra_columns *columns)
 {
     const lutra_gemm *gemm = job->gemm;
-    *columns = (lutra_columns){.activation = gemm->activation};
+    *columns = (lutra_columns){.activation = gemm->activation, .no_layer_scale = !gemm->layer_scale};
     for (size_t i = 0; i < n; i++) {
         columns->scale[i] = scale_of_output(job->weights, first + i);
         columns->bias[i] = gemm->bias ? gemm->bias[first + i] : 0.0f;
@@ -397,7 +399,8 @@ static void multiply_group(void *argument, size_t task, size_t worker)
                                    .ldr = gemm->ldr,
                                    .ahead = next_weights ? next_weights + ahead : NULL,
                                    .ahead_bytes = next_bytes * (chunk + 1 - begin) / (end - begin) - ahead};
-        lutra_prefetch_outputs(gemm, row, m, first, n);
+        if (w->k >= MIN_PREFETCH_INPUTS)
+            lutra_prefetch_outputs(gemm, row, m, first, n);
         if (job->finishes) {
             kernels->multiply_finish_i8(m, w->k, job->a + row * job->lda, job->lda, job->rows + row, n_panels,
                                         panels, &columns, &out);
