@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/size.h"
 #include "kernels/attention/attention.h"
+#include "kernels/gemm/few_rows.h"
 #include "kernels/gemm/gemm_bf16.h"
 #include "kernels/gemm/gemm_i8.h"
 #include "kernels/layer_norm/layer_norm.h"
@@ -36,6 +37,8 @@ struct run {
     const lutra_vit *vit;
     const uint8_t *pixels; /* [batch][height][width][3] */
     size_t batch;
+    bool is_whole; /* from the first step to the last, so that one may leave something to the next in scratch
+                    */
 };
 
 static float *at(const struct run *run, const lutra_operand *operand)
@@ -62,6 +65,13 @@ static size_t leading(const lutra_operand *operand, size_t rows)
     return rows == 1 ? operand->stride : operand->ld;
 }
 
+/* Whether a norm, or patches, are quantised for the products that follow, and they find them so. */
+static bool shares_rows(const struct run *run, const lutra_step *step)
+{
+    return (step->quantises || step->is_quantised) && run->is_whole &&
+           run->context->mode == LUTRA_MODE_INT8 && run->batch * step->rows > LUTRA_FEW_ROWS;
+}
+
 static void multiply(const lutra_context *context, const lutra_named_matrix *weight, const lutra_gemm *gemm)
 {
     if (context->mode == LUTRA_MODE_INT8)
@@ -77,7 +87,7 @@ static void run_gemm(const struct run *run, const lutra_step *step)
 {
     const struct span span = span_of(run, step);
     for (size_t call = 0; call < span.n_calls; call++) {
-        const lutra_gemm gemm = {
+        lutra_gemm gemm = {
             .m = span.rows,
             .weights = &step->linear.weight->matrix,
             .a = at(run, &step->a) + call * step->a.stride,
@@ -90,15 +100,18 @@ static void run_gemm(const struct run *run, const lutra_step *step)
             .residual = step->has_residual ? at(run, &step->residual) + call * step->residual.stride : NULL,
             .ldr = leading(&step->residual, step->rows),
         };
+        if (shares_rows(run, step))
+            gemm.a = NULL;
         multiply(run->context, step->linear.weight, &gemm);
     }
 }
 
 static void run_layer_norm(const struct run *run, const lutra_step *step)
 {
+    const lutra_context *context = run->context;
     const struct span span = span_of(run, step);
     for (size_t call = 0; call < span.n_calls; call++) {
-        const lutra_layer_norm norm = {
+        lutra_layer_norm norm = {
             .n_rows = span.rows,
             .dim = run->vit->dim,
             .x = at(run, &step->a) + call * step->a.stride,
@@ -109,7 +122,13 @@ static void run_layer_norm(const struct run *run, const lutra_step *step)
             .beta = step->norm.beta,
             .eps = run->vit->eps,
         };
-        lutra_layer_norm_f32(run->context->kernels, run->context->pool, &norm);
+        if (!shares_rows(run, step)) {
+            lutra_layer_norm_f32(context->kernels, context->pool, &norm);
+            continue;
+        }
+        if (!context->observer)
+            norm.y = NULL;
+        lutra_layer_norm_i8(context->kernels, context->pool, &norm, context->scratch);
     }
 }
 
@@ -146,7 +165,14 @@ static void run_patches(const struct run *run, const lutra_step *step)
     };
     memcpy(patches.mean, p->mean, sizeof patches.mean);
     memcpy(patches.std, p->std, sizeof patches.std);
-    lutra_patches_f32(run->context->kernels, run->context->pool, &patches);
+    const lutra_context *context = run->context;
+    if (!shares_rows(run, step)) {
+        lutra_patches_f32(context->kernels, context->pool, &patches);
+        return;
+    }
+    if (!context->observer)
+        patches.out = NULL;
+    lutra_patches_i8(context->kernels, context->pool, &patches, context->scratch);
 }
 
 static void run_tokens(const struct run *run, const lutra_step *step)
@@ -255,7 +281,8 @@ lutra_status lutra_context_run(lutra_context *context, const uint8_t *pixels, si
                                float *features, lutra_error *error)
 {
     const lutra_model *model = context->model;
-    const struct run run = {.context = context, .vit = &model->vit, .pixels = pixels, .batch = batch};
+    const struct run run = {
+        .context = context, .vit = &model->vit, .pixels = pixels, .batch = batch, .is_whole = true};
     if (batch < 1 || batch > context->max_batch)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
                           "a batch of %zu pictures in a context for 1 to %zu", batch, context->max_batch);

@@ -36,6 +36,9 @@ typedef struct lutra_step {
     lutra_activation activation;
     const float *layer_scale;
     lutra_norm norm;
+    /* Of a norm or patches: nothing but the products that follow it read what it yields, all rows in one
+     * call. Of such a product: its input. In mode int8 those rows need not be there in f32. */
+    bool quantises, is_quantised;
 } lutra_step;
 
 typedef struct lutra_plan {

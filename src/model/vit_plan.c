@@ -91,6 +91,18 @@ static void add_residual(lutra_step *step, const float *layer_scale)
     step->layer_scale = layer_scale;
 }
 
+/* The steps from `first` on are a norm, or patches, and the products of what it yields. */
+static void share_rows(struct builder *builder, size_t first)
+{
+    lutra_step *steps = builder->plan->steps;
+    for (size_t i = first; i < builder->plan->n_steps; i++)
+        if (!lutra_step_is_even(&steps[i]))
+            return;
+    steps[first].quantises = true;
+    for (size_t i = first + 1; i < builder->plan->n_steps; i++)
+        steps[i].is_quantised = true;
+}
+
 static void add_norm(struct builder *builder, size_t rows, lutra_norm norm, lutra_operand a, lutra_operand c,
                      const char *name)
 {
@@ -107,6 +119,7 @@ static void plan_embedding(struct builder *builder)
     const lutra_operand embedded = view(builder->y, vit->n_patches, vit->dim);
     add(builder, LUTRA_OP_PATCHES, vit->n_patches, patches, patches, "patches");
     add_gemm(builder, vit->n_patches, &vit->patch_embed, patches, embedded);
+    share_rows(builder, 0);
     add(builder, LUTRA_OP_TOKENS, vit->n_tokens, embedded, builder->x, "tokens");
     if (vit->norm_pre.gamma)
         add_norm(builder, vit->n_tokens, vit->norm_pre, builder->x, builder->x, "norm_pre");
@@ -124,6 +137,7 @@ static void plan_block(struct builder *builder)
                          !vit->head_dist.weight && (vit->n_classes || !vit->distilled);
     const size_t rows = one_row ? 1 : n;
     const lutra_operand hidden = view(builder->wide, rows, row_floats(vit->mlp_dim));
+    const size_t norm1 = builder->plan->n_steps;
     add_norm(builder, n, block->norm1, x, y, "norm1");
     if (block->qkv.weight) {
         add_gemm(builder, n, &block->qkv, y, qkv);
@@ -132,11 +146,14 @@ static void plan_block(struct builder *builder)
         add_gemm(builder, n, &block->k, y, column(qkv, dim));
         add_gemm(builder, n, &block->v, y, column(qkv, 2 * dim));
     }
+    share_rows(builder, norm1);
     add(builder, LUTRA_OP_ATTENTION, n, qkv, y, "blocks.%zu.attention", builder->block);
     add_residual(add_gemm(builder, rows, &block->proj, y, x), block->scale1);
+    const size_t norm2 = builder->plan->n_steps;
     add_norm(builder, rows, block->norm2, x, y, "norm2");
     add_gemm(builder, rows, &block->fc1, y, hidden)->activation =
         vit->gelu_tanh ? LUTRA_GELU_TANH : LUTRA_GELU_ERF;
+    share_rows(builder, norm2);
     add_residual(add_gemm(builder, rows, &block->fc2, hidden, x), block->scale2);
 }
 

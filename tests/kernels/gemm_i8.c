@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "kernels/gemm/few_rows.h"
 #include "operands.h"
 
 static double activate(double x, lutra_activation activation)
@@ -196,7 +197,110 @@ void test_gemm_i8(harness *h)
     check_narrow_matrix(h);
 }
 
+/* ---- norms that quantise ----------------------------------------------------------------------- */
+
+/* Two products of rows that a norm left to them, against products of the same rows in f32: not one bit apart.
+ */
+static void check_norm(harness *h, size_t m, size_t k, bool wants_y)
+{
+    static const size_t threads[] = {1, 2, 5};
+    const size_t ldx = k + random_below(h, 3), ldy = k + random_below(h, 3), n = 1 + random_below(h, 40);
+    random_matrix w;
+    lutra_matrix_i8 weights;
+    begin_case(h, "%zu rows of %zu for %zu outputs%s", m, k, n, wants_y ? ", in f32 too" : "");
+    make_matrix(h, n, k, (matrix_kind){.bits = 6, .i8 = true, .scale_per_row = true}, &w);
+    bring_weights(h, &w.matrix, &weights);
+    float *want = guarded_floats(h, m * n, ORDINARY), *got = guarded_floats(h, m * n, ORDINARY);
+    float *want_y = guarded_floats(h, (m - 1) * ldy + k, ORDINARY);
+    float *y = guarded_floats(h, (m - 1) * ldy + k, ORDINARY);
+    const size_t y_bytes = ((m - 1) * ldy + k) * sizeof *y;
+    lutra_layer_norm norm = {.n_rows = m,
+                             .dim = k,
+                             .x = guarded_floats(h, (m - 1) * ldx + k, ORDINARY),
+                             .ldx = ldx,
+                             .y = want_y,
+                             .ldy = ldy,
+                             .gamma = guarded_floats(h, k, ORDINARY),
+                             .beta = guarded_floats(h, k, ORDINARY),
+                             .eps = 1e-6f};
+    lutra_gemm gemm = {.m = m, .weights = &w.matrix, .a = want_y, .lda = ldy, .c = want, .ldc = n};
+    memcpy(y, want_y, y_bytes);
+    for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+        lutra_thread_pool *pool = start_pool(threads[t]);
+        size_t bytes;
+        if (!lutra_gemm_i8_scratch(m, k, threads[t], &bytes))
+            fail_case(h, "too much scratch");
+        void *scratch = guarded(h, bytes, 64);
+        if (t == 0) {
+            lutra_layer_norm_f32(h->kernels, pool, &norm);
+            lutra_gemm_i8(h->kernels, pool, &gemm, &weights, scratch);
+            norm.y = wants_y ? y : NULL;
+            gemm.a = NULL;
+            gemm.c = got;
+        }
+        lutra_layer_norm_i8(h->kernels, pool, &norm, scratch);
+        for (int product = 0; product < 2; product++) {
+            memset(got, 0, m * n * sizeof *got);
+            lutra_gemm_i8(h->kernels, pool, &gemm, &weights, scratch);
+            if (memcmp(got, want, m * n * sizeof *got) != 0)
+                fail_case(h, "product %d differs on %zu threads", product, threads[t]);
+        }
+        if (wants_y && memcmp(y, want_y, y_bytes) != 0)
+            fail_case(h, "the norm itself differs on %zu threads", threads[t]);
+        lutra_thread_pool_free(pool);
+    }
+    lutra_matrix_i8_free(&weights);
+    end_case(h);
+}
+
+void test_layer_norm_i8(harness *h)
+{
+    static const size_t ks[] = {1, 3, 16, 33, 64, 65, 192, 515};
+    for (size_t m = LUTRA_FEW_ROWS + 1; m < 40; m += 1 + m / 8)
+        for (size_t i = 0; i < sizeof ks / sizeof *ks; i++)
+            check_norm(h, m, ks[i], i % 2);
+    check_norm(h, 197, 192, true);
+    check_norm(h, 197, 100, false);
+}
+
 /* ---- benchmarks -------------------------------------------------------------------------------- */
+
+static struct norm_bench {
+    const lutra_kernels *kernels;
+    lutra_thread_pool *pool;
+    lutra_layer_norm norm;
+    void *scratch;
+} norms;
+
+static void call_norm(void *argument)
+{
+    (void)argument;
+    lutra_layer_norm_i8(norms.kernels, norms.pool, &norms.norm, norms.scratch);
+}
+
+void bench_layer_norm_i8(harness *h)
+{
+    static const size_t dims[] = {192, 768};
+    for (size_t i = 0; i < 2; i++) {
+        const size_t m = 197, dim = dims[i];
+        size_t scratch;
+        begin_case(h, "benchmark");
+        lutra_gemm_i8_scratch(m, dim, 1, &scratch);
+        norms = (struct norm_bench){
+            .kernels = h->kernels, .pool = start_pool(1), .scratch = guarded(h, scratch, 64)};
+        norms.norm = (lutra_layer_norm){.n_rows = m,
+                                        .dim = dim,
+                                        .x = guarded_floats(h, m * dim, ORDINARY),
+                                        .ldx = dim,
+                                        .gamma = guarded_floats(h, dim, ORDINARY),
+                                        .beta = guarded_floats(h, dim, ORDINARY),
+                                        .eps = 1e-6f};
+        printf("  %zu rows of %zu: %.2f G numbers/s\n", m, dim,
+               (double)(m * dim) / time_call(call_norm, NULL, 1) * 1e-9);
+        lutra_thread_pool_free(norms.pool);
+        end_case(h);
+    }
+}
 
 static struct i8_bench {
     const lutra_kernels *kernels;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "harness.h"
+#include "operands.h"
 
 void test_patch_row_f32(harness *h)
 {
@@ -75,6 +77,53 @@ void test_patches(harness *h)
     }
 }
 
+/* Cut and quantised at once, patches give a product the same bits as those that were cut in f32. */
+static void check_patches_i8(harness *h, const size_t *shape, size_t n_threads)
+{
+    const size_t side = shape[3], m = shape[0] * (shape[1] / side) * (shape[2] / side), k = 3 * side * side;
+    const size_t n = 1 + random_below(h, 40), bytes = m * k * sizeof(float);
+    random_matrix w;
+    lutra_matrix_i8 weights;
+    lutra_error error;
+    size_t scratch_bytes;
+    begin_case(h, "batch %zu, %zu x %zu, patch %zu, %zu threads", shape[0], shape[1], shape[2], side,
+               n_threads);
+    prepare(h, shape[0], shape[1], shape[2], side, n_threads);
+    make_matrix(h, n, k, (matrix_kind){.bits = 6, .i8 = true, .scale_per_row = true}, &w);
+    if (lutra_matrix_i8_create(h->kernels, bench.pool, &w.matrix, &weights, &error) != LUTRA_OK ||
+        !lutra_gemm_i8_scratch(m, k, n_threads, &scratch_bytes))
+        exit(2);
+    void *scratch = guarded(h, scratch_bytes, 64);
+    float *want = guarded_floats(h, m * n, ORDINARY), *got = guarded_floats(h, m * n, ORDINARY);
+    lutra_gemm gemm = {.m = m, .weights = &w.matrix, .a = bench.patches.out, .lda = k, .c = want, .ldc = n};
+    lutra_patches_f32(h->kernels, bench.pool, &bench.patches);
+    lutra_gemm_i8(h->kernels, bench.pool, &gemm, &weights, scratch);
+    gemm.a = NULL;
+    gemm.c = got;
+    for (int wants_out = 0; wants_out < 2; wants_out++) {
+        const float *cut = bench.patches.out;
+        bench.patches.out = wants_out ? guarded_floats(h, m * k, ORDINARY) : NULL;
+        memset(got, 0, m * n * sizeof *got);
+        lutra_patches_i8(h->kernels, bench.pool, &bench.patches, scratch);
+        lutra_gemm_i8(h->kernels, bench.pool, &gemm, &weights, scratch);
+        if (memcmp(got, want, m * n * sizeof *got) != 0)
+            fail_case(h, "the product differs");
+        if (wants_out && memcmp(bench.patches.out, cut, bytes) != 0)
+            fail_case(h, "the patches themselves differ");
+        bench.patches.out = (float *)(uintptr_t)cut;
+    }
+    lutra_matrix_i8_free(&weights);
+    lutra_thread_pool_free(bench.pool);
+    end_case(h);
+}
+
+void test_patches_i8(harness *h)
+{
+    static const size_t shapes[][4] = {{2, 32, 48, 16}, {1, 48, 48, 16}, {3, 6, 9, 3}, {2, 56, 42, 14}};
+    for (size_t i = 0; i < 8; i++)
+        check_patches_i8(h, shapes[i / 2], 1 + 2 * (i % 2));
+}
+
 static void call_row(void *argument)
 {
     const lutra_patches *p = argument;
@@ -102,6 +151,27 @@ void bench_patches(harness *h)
         prepare(h, 1, 224, 224, 16, n_threads);
         printf("  224 x 224, %zu thread%s: %.1f us\n", n_threads, n_threads > 1 ? "s" : "",
                1e6 * time_call(call_patches, &bench.patches, n_threads));
+        lutra_thread_pool_free(bench.pool);
+        end_case(h);
+    }
+}
+
+static void call_patches_i8(void *argument)
+{
+    lutra_patches_i8(bench.kernels, bench.pool, &bench.patches, argument);
+}
+
+void bench_patches_i8(harness *h)
+{
+    for (size_t n_threads = 1; n_threads <= 2; n_threads++) {
+        size_t bytes;
+        begin_case(h, "benchmark");
+        prepare(h, 1, 224, 224, 16, n_threads);
+        bench.patches.out = NULL;
+        lutra_gemm_i8_scratch(196, 768, n_threads, &bytes);
+        void *scratch = guarded(h, bytes, 64);
+        printf("  224 x 224, %zu thread%s: %.1f us\n", n_threads, n_threads > 1 ? "s" : "",
+               1e6 * time_call(call_patches_i8, scratch, n_threads));
         lutra_thread_pool_free(bench.pool);
         end_case(h);
     }

@@ -4,7 +4,8 @@
  * group of panels times a part of the rows. Scratch:
  *
  *     | activations [m, whole groups][row_bytes(k)] | rows [m] |
- *     then for each thread
+ *     then for each thread, of which quantising uses some for rows that become a group and a row that is
+ *     normalised,
  *     | tiles [LUTRA_TILE_PANELS_I8][k_padded][16], or a group's rows | tile [LUTRA_TILE_ROWS_I8][columns] |
  */
 #include "kernels/gemm/gemm_i8.h"
@@ -22,6 +23,9 @@
 #define MAX_GROUP_INPUTS ((size_t)32)
 /* Rows that a task quantises: enough to be worth handing out, and whole groups and pairs. */
 #define ROWS_PER_TASK ((size_t)16)
+/* That are normalised before they are quantised: one row alone would wait for its mean, its deviation and its
+ * range one after the other. */
+#define ROOM_ROWS ((size_t)4)
 /* So many tasks per thread that a slower thread leaves some to the others; more would decode panels twice. */
 #define TASKS_PER_THREAD ((size_t)3)
 #define PANELS_PER_TASK ((size_t)4) /* that are ordered */
@@ -31,6 +35,11 @@
 
 struct job {
     const lutra_kernels *kernels;
+    size_t m, k;
+    /* What is quantised: a norm, patches, or what is multiplied. */
+    const lutra_layer_norm *norm;
+    const lutra_patches *patches;
+    lutra_pixel_scaling scaling; /* of the patches */
     const lutra_gemm *gemm;
     const lutra_matrix_i8 *weights;
     lutra_form_i8 form;
@@ -259,39 +268,62 @@ bool lutra_gemm_i8_scratch(size_t max_m, size_t max_k, size_t n_threads, size_t 
                           bytes);
 }
 
-/* Quantises rows first..end - 1; row i goes to out + (i - first) * ld. */
-static void quantise(const struct job *job, size_t first, size_t end, uint8_t *out, size_t ld)
+/* Row `i` of what is quantised; `room` [k] for one that is made here and goes nowhere else. */
+static const float *bring_row(const struct job *job, size_t i, float *room)
 {
-    const lutra_gemm *gemm = job->gemm;
-    const size_t k = gemm->weights->k;
-    for (size_t i = first; i < end; i++)
-        job->kernels->quantise_row_i8(k, lutra_round_up(k, 64), gemm->a + i * gemm->lda,
-                                      out + (i - first) * ld, &job->rows[i]);
+    const lutra_layer_norm *norm = job->norm;
+    if (norm) {
+        float *y = norm->y ? norm->y + i * norm->ldy : room;
+        job->kernels->layer_norm_row_f32(norm->dim, norm->x + i * norm->ldx, norm->gamma, norm->beta,
+                                         norm->eps, y);
+        return y;
+    }
+    if (job->patches) {
+        float *patch = job->patches->out ? job->patches->out + i * job->k : room;
+        lutra_patch_f32(job->kernels, job->patches, &job->scaling, i, patch);
+        return patch;
+    }
+    return job->gemm->a + i * job->gemm->lda;
+}
+
+/* Quantises rows first..end - 1; row i goes to out + (i - first) * ld. */
+static void quantise(const struct job *job, size_t first, size_t end, uint8_t *out, size_t ld, float *room)
+{
+    for (size_t i = first; i < end; i += ROOM_ROWS) {
+        const size_t n = smaller(ROOM_ROWS, end - i);
+        const float *rows[ROOM_ROWS];
+        for (size_t row = 0; row < n; row++)
+            rows[row] = bring_row(job, i + row, room + row * job->k);
+        for (size_t row = 0; row < n; row++)
+            job->kernels->quantise_row_i8(job->k, lutra_round_up(job->k, 64), rows[row],
+                                          out + (i + row - first) * ld, &job->rows[i + row]);
+    }
 }
 
 static void quantise_rows(void *argument, size_t task, size_t worker)
 {
     const struct job *job = argument;
-    const size_t padded = lutra_round_up(job->gemm->weights->k, 64), lda = job->lda;
-    const size_t first = task * ROWS_PER_TASK, end = smaller(first + ROWS_PER_TASK, job->gemm->m);
+    const size_t padded = lutra_round_up(job->k, 64), lda = job->lda;
+    const size_t first = task * ROWS_PER_TASK, end = smaller(first + ROWS_PER_TASK, job->m);
     uint8_t *rows = (uint8_t *)job->scratch + worker * job->scratch_stride; /* of a group, or one of a pair */
+    float *room = (float *)(void *)(rows + LUTRA_GROUP_ROWS * padded);
     switch (job->form) {
     case LUTRA_PLAIN_I8:
-        quantise(job, first, end, job->a + first * lda, lda);
+        quantise(job, first, end, job->a + first * lda, lda, room);
         break;
     case LUTRA_ORDERED_I8: /* rows that a group lacks are whatever lay there: nobody looks at their products
                             */
         for (size_t i = first; i < end; i += LUTRA_GROUP_ROWS) {
-            quantise(job, i, smaller(i + LUTRA_GROUP_ROWS, end), rows, padded);
+            quantise(job, i, smaller(i + LUTRA_GROUP_ROWS, end), rows, padded, room);
             job->kernels->group_rows_i8(padded, rows, padded, job->a + i * lda);
         }
         break;
     case LUTRA_PAIRED_I8:
         for (size_t i = first; i < end; i += 2) {
             uint8_t *pair = job->a + i * lda;
-            quantise(job, i, i + 1, rows, padded);
+            quantise(job, i, i + 1, rows, padded, room);
             if (i + 1 < end)
-                quantise(job, i + 1, i + 2, pair + lda, lda);
+                quantise(job, i + 1, i + 2, pair + lda, lda, room);
             else
                 memset(pair + lda, 0, padded); /* it has no partner */
             lutra_pair_rows_i8(padded, rows, pair + lda, pair);
@@ -335,7 +367,7 @@ static void describe_columns(const struct job *job, size_t first, size_t n, lutr
 
 static size_t first_row(const struct job *job, size_t chunk)
 {
-    const size_t m = job->gemm->m;
+    const size_t m = job->m;
     switch (job->form) {
     case LUTRA_ORDERED_I8:
         return smaller(LUTRA_GROUP_ROWS * chunk, m);
@@ -419,34 +451,62 @@ static bool finishes(const lutra_kernels *kernels)
     return kernels == reference || kernels->multiply_finish_i8 != reference->multiply_finish_i8;
 }
 
+static struct job job_of(const lutra_kernels *kernels, const lutra_thread_pool *pool, size_t m, size_t k,
+                         void *scratch)
+{
+    char *rows = (char *)scratch + lutra_round_up(m, LUTRA_GROUP_ROWS) * row_bytes(k);
+    return (struct job){.kernels = kernels,
+                        .m = m,
+                        .k = k,
+                        .form = kernels->form_i8,
+                        .a = scratch,
+                        .rows = (lutra_row_i8 *)(void *)rows,
+                        .lda = row_bytes(k),
+                        .scratch = (char *)scratch + activation_bytes(m, k),
+                        .scratch_stride = thread_bytes(k),
+                        .n_parts = 1,
+                        .n_threads = lutra_thread_pool_size(pool)};
+}
+
+void lutra_layer_norm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_layer_norm *norm,
+                         void *scratch)
+{
+    struct job job = job_of(kernels, pool, norm->n_rows, norm->dim, scratch);
+    job.norm = norm;
+    lutra_thread_pool_run(pool, divide_up(job.m, ROWS_PER_TASK), quantise_rows, &job);
+}
+
+void lutra_patches_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_patches *patches,
+                      void *scratch)
+{
+    const size_t side = patches->patch, per_picture = (patches->height / side) * (patches->width / side);
+    struct job job = job_of(kernels, pool, patches->batch * per_picture, 3 * side * side, scratch);
+    job.patches = patches;
+    job.scaling = lutra_pixel_scaling_of(patches);
+    lutra_thread_pool_run(pool, divide_up(job.m, ROWS_PER_TASK), quantise_rows, &job);
+}
+
 void lutra_gemm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
                    const lutra_matrix_i8 *weights, void *scratch)
 {
-    const size_t n_threads = lutra_thread_pool_size(pool);
-    const size_t k = gemm->weights->k, n_groups = divide_up(gemm->weights->n, GROUP_COLUMNS);
-    struct job job = {.kernels = kernels,
-                      .gemm = gemm,
-                      .weights = weights,
-                      .form = lutra_is_few_rows_i8(kernels, gemm) ? LUTRA_PLAIN_I8 : kernels->form_i8,
-                      .a = scratch,
-                      .rows =
-                          (lutra_row_i8 *)(void *)((char *)scratch +
-                                                   lutra_round_up(gemm->m, LUTRA_GROUP_ROWS) * row_bytes(k)),
-                      .lda = row_bytes(k),
-                      .scratch = (char *)scratch + activation_bytes(gemm->m, k),
-                      .scratch_stride = thread_bytes(k),
-                      .n_parts = 1,
-                      .n_threads = n_threads};
+    const size_t n_groups = divide_up(gemm->weights->n, GROUP_COLUMNS);
+    const bool is_few = lutra_is_few_rows_i8(kernels, gemm);
+    struct job job = job_of(kernels, pool, gemm->m, gemm->weights->k, scratch);
     if (gemm->m == 0 || n_groups == 0)
         return;
-    lutra_thread_pool_run(pool, divide_up(gemm->m, ROWS_PER_TASK), quantise_rows, &job);
-    if (lutra_is_few_rows_i8(kernels, gemm)) {
+    job.gemm = gemm;
+    job.weights = weights;
+    if (is_few)
+        job.form = LUTRA_PLAIN_I8;
+    if (gemm->a)
+        lutra_thread_pool_run(pool, divide_up(gemm->m, ROWS_PER_TASK), quantise_rows, &job);
+    if (is_few) {
         lutra_few_rows_i8(kernels, pool, gemm, weights, job.a, job.lda, job.rows);
         return;
     }
     job.finishes = job.form == LUTRA_PLAIN_I8 && finishes(kernels);
     job.n_chunks = divide_up(gemm->m, lutra_form_rows_i8(job.form));
-    if (n_threads > 1)
-        job.n_parts = smaller(divide_up(n_threads * TASKS_PER_THREAD, n_groups), job.n_chunks);
+    if (job.n_threads > 1)
+        job.n_parts = smaller(divide_up(job.n_threads * TASKS_PER_THREAD, n_groups), job.n_chunks);
     lutra_thread_pool_run(pool, n_groups * job.n_parts, multiply_group, &job);
 }

@@ -11,6 +11,8 @@
 #define LUTRA_KERNELS_GEMM_I8_H
 
 #include "kernels/gemm/gemm.h"
+#include "kernels/layer_norm/layer_norm.h"
+#include "kernels/patches/patches.h"
 
 /* 16 outputs of a matrix as int8, as a level's kernels leave them to each other. */
 typedef struct lutra_panel_i8 {
@@ -53,8 +55,20 @@ void lutra_matrix_i8_row(const lutra_matrix_i8 *matrix, size_t row, float *out);
 bool lutra_gemm_i8_scratch(size_t max_m, size_t max_k, size_t n_threads, size_t *bytes);
 
 /* `scratch` is 64-byte aligned. Results do not depend on the number of threads; before the float steps they
- * do not depend on the level either. */
+ * do not depend on the level either. gemm->a NULL: the rows are those that lutra_layer_norm_i8 or
+ * lutra_patches_i8 left. */
 void lutra_gemm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
                    const lutra_matrix_i8 *weights, void *scratch);
+
+/* Normalises rows and quantises each at once, for the products of `n_rows` > LUTRA_FEW_ROWS rows and `dim`
+ * inputs that come next: they find them in `scratch` until something else uses it. norm->y may be NULL: what
+ * nobody else reads goes no further than the nearest cache. */
+void lutra_layer_norm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_layer_norm *norm,
+                         void *scratch);
+
+/* The same with patches cut from 8-bit pictures: each is normalised and quantised where it is cut.
+ * patches->out may be NULL. */
+void lutra_patches_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_patches *patches,
+                      void *scratch);
 
 #endif

@@ -14,6 +14,17 @@ typedef struct lutra_patches {
                    PyTorch flattens a convolution's weight */
 } lutra_patches;
 
+/* What makes a channel's pixels what the model was trained on: pixel * scale + shift. */
+typedef struct lutra_pixel_scaling {
+    float scale[3], shift[3];
+} lutra_pixel_scaling;
+
+lutra_pixel_scaling lutra_pixel_scaling_of(const lutra_patches *patches);
+
+/* Patch `index` of all, counted from row to row and picture to picture -> `out` [3 * patch * patch]. */
+void lutra_patch_f32(const lutra_kernels *kernels, const lutra_patches *patches,
+                     const lutra_pixel_scaling *scaling, size_t index, float *out);
+
 void lutra_patches_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_patches *patches);
 
 #endif
