@@ -156,6 +156,19 @@ static lutra_status improve(state *st, lutra_error *error)
     return status;
 }
 
+/* From the best state on, which was found with each row for itself. */
+static lutra_status couple(state *st, lutra_error *error)
+{
+    lutra_search *s = &st->search;
+    s->codebook = st->best.codebook;
+    memcpy(s->scale, st->best.scale, s->n * sizeof *s->scale);
+    memcpy(s->indices, st->best.indices, s->n * s->k);
+    const lutra_status status = lutra_search_couple(s, st->job->coupling, error);
+    memcpy(st->best.indices, s->indices, s->n * s->k);
+    st->best.cost = lutra_search_cost(s);
+    return status;
+}
+
 /* By input again; errors in the plain norm for the report. */
 static void finish_row(state *st, size_t row, lutra_clustering *clustering, float *w, float *shift)
 {
@@ -191,6 +204,8 @@ lutra_status lutra_cluster_calibrated(const lutra_calibration_job *job, lutra_cl
     lutra_search_measure(&st.search); /* with every scale 0, the error is the weight */
     clustering->squared_output = lutra_search_cost(&st.search);
     if ((status = start(&st, error)) || (status = improve(&st, error)))
+        goto cleanup;
+    if (job->coupling && (status = couple(&st, error)))
         goto cleanup;
     clustering->squared_output_error = st.best.cost;
     clustering->codebook = st.best.codebook;

@@ -8,13 +8,15 @@
 #define LUTRA_CLUSTER_CALIBRATED_H
 
 #include "cluster/cluster.h"
+#include "cluster/coupling.h"
 #include "cluster/moments.h"
 
 typedef struct lutra_calibration_job {
     const lutra_row_source *source;
     const lutra_moments *moments; /* ended; of the matrix's inputs */
     const lutra_clustering_options *options;
-    const lutra_codebook *shared; /* scope model: the codebook, which stays as it is; else NULL */
+    const lutra_codebook *shared;   /* scope model: the codebook, which stays as it is; else NULL */
+    const lutra_coupling *coupling; /* ended; of the matrix's rows, or NULL: each row for itself */
     bool has_bias;
     bool quick; /* feedback alone: not as good, in a small part of the time */
     const lutra_kernels *kernels;

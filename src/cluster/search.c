@@ -153,13 +153,19 @@ static void take_costs(void *pass_, size_t task, size_t worker)
     }
 }
 
+void lutra_search_take_errors(lutra_search *s)
+{
+    pass p = {.s = s};
+    lutra_thread_pool_run(s->pool, n_tasks(s), take_errors, &p);
+}
+
 void lutra_search_measure(lutra_search *s)
 {
     pass p = {.s = s};
     const lutra_matrix moment = {.n = s->k, .k = s->k, .dense = s->norm->moment, .dtype = LUTRA_F32};
     const lutra_gemm gemm = {
         .m = s->n, .weights = &moment, .a = s->error, .lda = s->k, .c = s->gradient, .ldc = s->k};
-    lutra_thread_pool_run(s->pool, n_tasks(s), take_errors, &p);
+    lutra_search_take_errors(s);
     lutra_gemm_f32(s->kernels, s->pool, &gemm, s->scratch);
     lutra_thread_pool_run(s->pool, n_tasks(s), take_costs, &p);
 }

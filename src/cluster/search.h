@@ -7,6 +7,7 @@
 #define LUTRA_CLUSTER_SEARCH_H
 
 #include "cluster/cluster.h"
+#include "cluster/coupling.h"
 #include "cluster/quadratic.h"
 
 typedef struct lutra_search {
@@ -38,6 +39,9 @@ void lutra_search_free(lutra_search *search);
  * indices, error and cost. */
 void lutra_feedback(lutra_search *search, float factor);
 
+/* Error of the indices, scales and entries there are. */
+void lutra_search_take_errors(lutra_search *search);
+
 /* Error, gradient and cost of the indices, scales and entries there are. */
 void lutra_search_measure(lutra_search *search);
 
@@ -48,6 +52,10 @@ size_t lutra_descend(lutra_search *search);
 /* The scales (with per_row) and the codebook that cost least with the indices there are: least squares in the
  * norm, in integers where the codebook is_i8. Then measures. */
 lutra_status lutra_refit(lutra_search *search, lutra_error *error);
+
+/* Decides rows again, each beside the errors of those it hangs together with; what `cost` counts, each row
+ * for itself, rises by that. */
+lutra_status lutra_search_couple(lutra_search *search, const lutra_coupling *coupling, lutra_error *error);
 
 double lutra_search_cost(const lutra_search *search); /* sum over the rows */
 

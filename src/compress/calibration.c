@@ -143,6 +143,11 @@ lutra_status lutra_calibration_reach(lutra_calibration *c, size_t index, lutra_e
                       "tensor %s: calibration needs every matrix to be used once, in order", matrix->name);
 }
 
+const lutra_coupling *lutra_calibration_coupling(const lutra_calibration *c)
+{
+    return &c->sensitivity.couplings[c->step];
+}
+
 float *lutra_calibration_shift(lutra_calibration *c, size_t index)
 {
     return c->shift + c->shift_of[index];

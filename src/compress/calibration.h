@@ -43,6 +43,9 @@ void lutra_calibration_free(lutra_calibration *calibration); /* NULL is fine */
 /* Runs up to the product with matrix `index` of the model. */
 lutra_status lutra_calibration_reach(lutra_calibration *calibration, size_t index, lutra_error *error);
 
+/* How the rows of the matrix that was reached hang together. */
+const lutra_coupling *lutra_calibration_coupling(const lutra_calibration *calibration);
+
 /* Where the shift of matrix `index`'s bias goes, [n]. */
 float *lutra_calibration_shift(lutra_calibration *calibration, size_t index);
 

@@ -69,6 +69,7 @@ static lutra_status calibrate_matrix(cluster_job *c, size_t index, const lutra_r
         return status;
     const lutra_calibration_job job = {.source = source,
                                        .moments = &calibration->moments,
+                                       .coupling = lutra_calibration_coupling(calibration),
                                        .options = options,
                                        .shared = c->options->scope == LUTRA_SCOPE_MODEL ? &c->codebook : NULL,
                                        .has_bias = calibration->has_bias,

@@ -10,17 +10,18 @@
 #include "model/backward.h"
 #include "model/steps.h"
 
-/* Gradients per picture, each for signs of its own: see draw_gradient. */
-#define N_DRAWS 1
-/* Between two reports of progress. */
-#define PICTURES_PER_THREAD 4
-
 typedef struct measurement {
     const lutra_model *model;
     const uint8_t *pixels;
     size_t picture_bytes, first, n_outputs;
     lutra_backward *backward[LUTRA_MAX_THREADS];
-    float *outputs; /* [threads][2 n_outputs]: the outputs and the gradient in them */
+    float *outputs;   /* [threads][2 n_outputs]: the outputs and the gradient in them */
+    float *gradients; /* [pictures at a time][n_gradients] in all products' outputs */
+    size_t n_gradients;
+    size_t *rows_of, *gradient_at; /* [n_steps] rows of a product; where its gradients begin */
+    size_t most_rows;
+    const lutra_kernels *kernels;
+    lutra_coupling_scratch scratch;
     const lutra_sensitivity *result;
 } measurement;
 
@@ -61,14 +62,18 @@ static void draw_gradient(const float *p, size_t n, bool classes, uint64_t seed,
 }
 
 typedef struct visit {
-    const lutra_sensitivity *s;
+    const measurement *m;
     size_t picture;
 } visit;
 
-static void add_squares(void *visit_, size_t step, size_t rows, size_t n, const float *gradient)
+/* Squares add up, for the weights; the gradients themselves are kept, for what rows have in common. */
+static void take_gradient(void *visit_, size_t step, size_t rows, size_t n, const float *gradient)
 {
     const visit *v = visit_;
-    float *weights = v->s->weights[step] + v->picture * rows;
+    const measurement *m = v->m;
+    float *weights = m->result->weights[step] + v->picture * rows;
+    memcpy(m->gradients + (v->picture - m->first) * m->n_gradients + m->gradient_at[step], gradient,
+           rows * n * sizeof *gradient);
     for (size_t row = 0; row < rows; row++) {
         double sum = 0;
         for (size_t i = row * n; i < (row + 1) * n; i++)
@@ -81,16 +86,14 @@ static void measure_picture(void *measurement_, size_t task, size_t worker)
 {
     const measurement *m = measurement_;
     const size_t picture = m->first + task;
-    visit v = {m->result, picture};
+    visit v = {m, picture};
     const bool classes = lutra_model_get_info(m->model)->n_classes > 0;
     float *outputs = m->outputs + worker * 2 * m->n_outputs, *gradient = outputs + m->n_outputs;
     lutra_backward_forward(m->backward[worker], m->pixels + picture * m->picture_bytes, outputs);
     if (classes)
         softmax(outputs, m->n_outputs);
-    for (size_t draw = 0; draw < N_DRAWS; draw++) {
-        draw_gradient(outputs, m->n_outputs, classes, picture * N_DRAWS + draw, gradient);
-        lutra_backward_run(m->backward[worker], gradient, add_squares, &v);
-    }
+    draw_gradient(outputs, m->n_outputs, classes, picture, gradient);
+    lutra_backward_run(m->backward[worker], gradient, take_gradient, &v);
 }
 
 /* Squares become weights: their square roots, over the mean of these. The squares themselves would leave a
@@ -104,38 +107,79 @@ static void weigh(float *weights, size_t n)
         weights[i] = sum > 0 && isfinite(sum) ? (float)((double)weights[i] * (double)n / sum) : 1;
 }
 
-static lutra_status allocate_weights(const lutra_model *model, size_t n_pictures, lutra_sensitivity *s,
-                                     size_t *rows_of /* [n_steps] */, lutra_error *error)
+static lutra_status allocate_result(measurement *m, size_t n_pictures, lutra_sensitivity *s,
+                                    lutra_error *error)
 {
     static const char what[] = "the weights of tokens";
     size_t rows = 0, floats;
-    lutra_status status = lutra_allocate(s->n_steps, sizeof *s->weights, what, &s->weights, error);
-    for (size_t i = 0; i < s->n_steps && status == LUTRA_OK; i++) {
-        lutra_step_info info;
-        status = lutra_model_step(model, i, &info, error);
-        rows_of[i] = status == LUTRA_OK && strcmp(info.op, "gemm") == 0 ? info.m : 0;
-        rows += rows_of[i];
-    }
-    if (status)
+    lutra_status status;
+    if ((status = lutra_allocate(s->n_steps, sizeof *s->weights, what, &s->weights, error)) ||
+        (status = lutra_allocate(s->n_steps, sizeof *s->couplings, what, &s->couplings, error)) ||
+        (status = lutra_allocate(s->n_steps, sizeof *m->rows_of, what, &m->rows_of, error)) ||
+        (status = lutra_allocate(s->n_steps, sizeof *m->gradient_at, what, &m->gradient_at, error)))
         return status;
+    for (size_t i = 0; i < s->n_steps; i++) {
+        lutra_step_info info;
+        if ((status = lutra_model_step(m->model, i, &info, error)))
+            return status;
+        if (strcmp(info.op, "gemm") != 0)
+            continue;
+        if ((status = lutra_coupling_create(&s->couplings[i], info.n, error)))
+            return status;
+        m->rows_of[i] = info.m;
+        m->gradient_at[i] = m->n_gradients;
+        m->n_gradients += info.m * info.n;
+        m->most_rows = info.m > m->most_rows ? info.m : m->most_rows;
+        rows += info.m;
+    }
     if (!lutra_size_multiply(rows, n_pictures, &floats))
         return lutra_fail_memory(error, SIZE_MAX, what);
     if ((status = lutra_allocate(floats, sizeof *s->all, what, &s->all, error)))
         return status;
     float *at = s->all;
-    for (size_t i = 0; i < s->n_steps; at += rows_of[i++] * n_pictures)
-        s->weights[i] = rows_of[i] > 0 ? at : NULL;
+    for (size_t i = 0; i < s->n_steps; at += m->rows_of[i++] * n_pictures)
+        s->weights[i] = m->rows_of[i] > 0 ? at : NULL;
     return LUTRA_OK;
+}
+
+/* What is needed on the way. */
+static lutra_status allocate_buffers(measurement *m, lutra_thread_pool *pool, lutra_error *error)
+{
+    static const char what[] = "gradients";
+    const size_t n_threads = lutra_thread_pool_size(pool);
+    lutra_status status;
+    for (size_t i = 0; i < n_threads; i++)
+        if ((status = lutra_backward_create(m->model, &m->backward[i], error)))
+            return status;
+    m->n_outputs = lutra_backward_n_outputs(m->backward[0]);
+    if ((status = lutra_kernels_select(&m->kernels, error)) ||
+        (status =
+             lutra_allocate(n_threads * 2 * m->n_outputs, sizeof *m->outputs, what, &m->outputs, error)) ||
+        (status =
+             lutra_allocate(n_threads * m->n_gradients, sizeof *m->gradients, what, &m->gradients, error)))
+        return status;
+    return lutra_coupling_scratch_create(&m->scratch, m->most_rows, n_threads, error);
+}
+
+/* Picture by picture, so that sums do not depend on how many ran at once. */
+static void couple(measurement *m, size_t n_pictures, lutra_thread_pool *pool)
+{
+    for (size_t i = 0; i < m->result->n_steps; i++)
+        for (size_t p = 0; p < n_pictures && m->rows_of[i] > 0; p++)
+            lutra_coupling_add(&m->result->couplings[i],
+                               m->gradients + p * m->n_gradients + m->gradient_at[i], m->rows_of[i],
+                               m->kernels, pool, &m->scratch);
 }
 
 static lutra_status measure_all(measurement *m, size_t n_pictures, lutra_job *job, lutra_thread_pool *pool,
                                 lutra_error *error)
 {
-    const size_t at_once = PICTURES_PER_THREAD * lutra_thread_pool_size(pool);
+    const size_t n_threads = lutra_thread_pool_size(pool);
     lutra_status status = LUTRA_OK;
-    for (; m->first < n_pictures && status == LUTRA_OK; m->first += at_once) {
-        const size_t left = n_pictures - m->first;
-        lutra_thread_pool_run(pool, left < at_once ? left : at_once, measure_picture, m);
+    for (; m->first < n_pictures && status == LUTRA_OK; m->first += n_threads) {
+        const size_t left = n_pictures - m->first, n = left < n_threads ? left : n_threads;
+        lutra_thread_pool_run(pool, n, measure_picture, m);
+        couple(m, n, pool);
         status = lutra_job_advance(job, "gradients", 0, error);
     }
     return status;
@@ -145,31 +189,28 @@ lutra_status lutra_sensitivity_measure(const lutra_model *model, const uint8_t *
                                        lutra_job *job, lutra_thread_pool *pool, lutra_sensitivity *s,
                                        lutra_error *error)
 {
-    static const char what[] = "the weights of tokens";
     const lutra_preprocessing *p = &lutra_model_get_info(model)->preprocessing;
-    const size_t n_threads = lutra_thread_pool_size(pool);
     measurement m = {
         .model = model, .pixels = pixels, .picture_bytes = p->height * p->width * 3, .result = s};
-    size_t *rows_of = NULL;
     lutra_status status;
     *s = (lutra_sensitivity){.n_steps = lutra_model_n_steps(model)};
-    if ((status = lutra_allocate(s->n_steps, sizeof *rows_of, what, &rows_of, error)) ||
-        (status = allocate_weights(model, n_pictures, s, rows_of, error)))
-        goto cleanup;
-    for (size_t i = 0; i < n_threads; i++)
-        if ((status = lutra_backward_create(model, &m.backward[i], error)))
-            goto cleanup;
-    m.n_outputs = lutra_backward_n_outputs(m.backward[0]);
-    if ((status = lutra_allocate(n_threads * 2 * m.n_outputs, sizeof *m.outputs, what, &m.outputs, error)) ||
+    if ((status = allocate_result(&m, n_pictures, s, error)) ||
+        (status = allocate_buffers(&m, pool, error)) ||
         (status = measure_all(&m, n_pictures, job, pool, error)))
         goto cleanup;
-    for (size_t i = 0; i < s->n_steps; i++)
-        weigh(s->weights[i], rows_of[i] * n_pictures);
+    for (size_t i = 0; i < s->n_steps; i++) {
+        weigh(s->weights[i], m.rows_of[i] * n_pictures);
+        if (m.rows_of[i] > 0)
+            lutra_coupling_end(&s->couplings[i]);
+    }
 cleanup:
-    for (size_t i = 0; i < n_threads; i++)
+    for (size_t i = 0; i < lutra_thread_pool_size(pool); i++)
         lutra_backward_free(m.backward[i]);
+    lutra_coupling_scratch_free(&m.scratch);
     free(m.outputs);
-    free(rows_of);
+    free(m.gradients);
+    free(m.rows_of);
+    free(m.gradient_at);
     if (status)
         lutra_sensitivity_free(s);
     return status;
@@ -177,6 +218,9 @@ cleanup:
 
 void lutra_sensitivity_free(lutra_sensitivity *s)
 {
+    for (size_t i = 0; s->couplings && i < s->n_steps; i++)
+        lutra_coupling_free(&s->couplings[i]);
+    free(s->couplings);
     free(s->weights);
     free(s->all);
     *s = (lutra_sensitivity){0};

@@ -8,11 +8,13 @@
 #ifndef LUTRA_COMPRESS_SENSITIVITY_H
 #define LUTRA_COMPRESS_SENSITIVITY_H
 
+#include "cluster/coupling.h"
 #include "compress/job.h"
 
 typedef struct lutra_sensitivity {
     size_t n_steps;
     float **weights; /* [n_steps]: of a product's inputs [n_pictures][rows], 1 on average; NULL: no product */
+    lutra_coupling *couplings; /* [n_steps]: of a product's outputs, ended; n = 0: no product */
     float *all;
 } lutra_sensitivity;
 

@@ -64,6 +64,7 @@ typedef struct fixture {
     const lutra_kernels *kernels;
     lutra_thread_pool *pool;
     lutra_moments moments;
+    lutra_coupling coupling; /* n = 0: none */
     lutra_clustering result;
     float *shift;
 } fixture;
@@ -99,6 +100,7 @@ static fixture make(size_t n, size_t k, size_t n_rows, size_t n_threads)
 static void destroy(fixture *f)
 {
     lutra_moments_free(&f->moments);
+    lutra_coupling_free(&f->coupling);
     lutra_thread_pool_free(f->pool);
     free(f->w);
     free(f->x);
@@ -114,6 +116,7 @@ static void calibrate(fixture *f, lutra_clustering_options options, const lutra_
                                        .moments = &f->moments,
                                        .options = &options,
                                        .shared = shared,
+                                       .coupling = f->coupling.n > 0 ? &f->coupling : NULL,
                                        .has_bias = f->has_bias,
                                        .kernels = f->kernels,
                                        .pool = f->pool};
@@ -219,6 +222,76 @@ static void test_moments_are_weighted_sums_over_all_rows(void **unused)
         }
     }
     destroy(&f);
+}
+
+/* ---- what rows have in common -------------------------------------------------------------------- */
+
+static void add_gradients(fixture *f, const float *g /* [n_rows][n] */, size_t n_rows)
+{
+    lutra_coupling_scratch scratch;
+    assert_int_equal(lutra_coupling_create(&f->coupling, f->n, NULL), LUTRA_OK);
+    assert_int_equal(lutra_coupling_scratch_create(&scratch, n_rows, lutra_thread_pool_size(f->pool), NULL),
+                     LUTRA_OK);
+    lutra_coupling_add(&f->coupling, g, n_rows / 3, f->kernels, f->pool, &scratch);
+    lutra_coupling_add(&f->coupling, g + n_rows / 3 * f->n, n_rows - n_rows / 3, f->kernels, f->pool,
+                       &scratch);
+    lutra_coupling_scratch_free(&scratch);
+}
+
+static void test_couplings_are_sums_over_lengths(void **unused)
+{
+    (void)unused;
+    static const size_t sizes[] = {1, 30, LUTRA_COUPLED_ROWS, LUTRA_COUPLED_ROWS + 45};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const size_t n = sizes[i], n_rows = 40;
+        fixture f = make(n, 3, 10, 2);
+        float *g = make_inputs(n_rows, n);
+        memset(g + 5 * n, 0, n * sizeof *g); /* a gradient that is none */
+        g[6 * n] = NAN;                      /* and one that does not count */
+        add_gradients(&f, g, n_rows);
+        const size_t group = f.coupling.group;
+        assert_true(group <= LUTRA_COUPLED_ROWS && group * ((n + group - 1) / group) >= n);
+        for (size_t a = 0; a < n; a++)
+            for (size_t b = a / group * group; b < n && b < (a / group + 1) * group; b++) {
+                double sum = 0, size = 0;
+                for (size_t r = 0; r < n_rows; r++) {
+                    double square = 0;
+                    for (size_t j = 0; j < n; j++)
+                        square += (double)g[r * n + j] * (double)g[r * n + j];
+                    if (!(square > 0))
+                        continue;
+                    sum += (double)g[r * n + a] * (double)g[r * n + b] / sqrt(square);
+                    size += fabs((double)g[r * n + a] * (double)g[r * n + b]) / sqrt(square);
+                }
+                /* Sums of 40 products in f32. */
+                assert_true(fabs((double)f.coupling.of[a * group + b % group] - sum) <= 1e-5 * size);
+            }
+        free(g);
+        destroy(&f);
+    }
+}
+
+/* Whatever was seen, blocks of it can be inverted. */
+static void test_couplings_are_positive_definite(void **unused)
+{
+    (void)unused;
+    for (int kind = 0; kind < 3; kind++) { /* one gradient for all rows, none, too large ones */
+        const size_t n = 20;
+        fixture f = make(n, 3, 10, 1);
+        double a[20 * 20];
+        float *g = normals(n);
+        for (size_t i = 0; i < n; i++)
+            g[i] = kind == 0 ? 1 + 0.1f * g[i] : kind == 1 ? 0 : 1e38f * g[i];
+        add_gradients(&f, g, 1);
+        lutra_coupling_end(&f.coupling);
+        for (size_t i = 0; i < n * n; i++) {
+            a[i] = (double)f.coupling.of[i];
+            assert_true(isfinite(a[i]) && a[i] == (double)f.coupling.of[i % n * n + i / n]);
+        }
+        assert_int_equal(lutra_cholesky(a, n, f.pool, NULL), LUTRA_OK);
+        free(g);
+        destroy(&f);
+    }
 }
 
 /* ---- the search ---------------------------------------------------------------------------------- */
@@ -472,6 +545,50 @@ static void test_outputs_are_off_by_far_less(void **unused)
         }
 }
 
+/* Mean square of g^T (w x - q x - shift) over all pairs of a gradient and an input. */
+static double error_along(const fixture *f, const float *g /* [n_gradients][n] */, size_t n_gradients)
+{
+    double sum = 0, *off = malloc(f->n * sizeof *off);
+    for (size_t r = 0; r < f->n_rows; r++) {
+        for (size_t row = 0; row < f->n; row++) {
+            off[row] = -(double)f->shift[row];
+            for (size_t i = 0; i < f->k; i++)
+                off[row] +=
+                    ((double)f->w[row * f->k + i] - decoded(f, row, i, true)) * (double)f->x[r * f->k + i];
+        }
+        for (size_t j = 0; j < n_gradients; j++) {
+            double along = 0;
+            for (size_t row = 0; row < f->n; row++)
+                along += (double)g[j * f->n + row] * off[row];
+            sum += along * along;
+        }
+    }
+    free(off);
+    return sum / (double)(f->n_rows * n_gradients);
+}
+
+static void test_rows_make_up_for_each_other(void **unused)
+{
+    (void)unused;
+    const lutra_clustering_options options = {.n_clusters = 8, .per_row = true, .i8_grid = true};
+    const size_t n = 90, n_gradients = 600;
+    fixture f = make(n, 60, 400, 2);
+    float *g = make_inputs(n_gradients, n);
+    gather(&f);
+    calibrate(&f, options, NULL);
+    const double alone = error_along(&f, g, n_gradients), own = output_error(&f, true);
+    const lutra_codebook codebook = f.result.codebook;
+    add_gradients(&f, g, n_gradients);
+    lutra_coupling_end(&f.coupling);
+    calibrate(&f, options, NULL);
+    assert_true(error_along(&f, g, n_gradients) < 0.8 * alone);
+    /* Each for itself they were as good as they could be; codebooks stay. */
+    assert_true(output_error(&f, true) > own);
+    assert_memory_equal(&codebook, &f.result.codebook, sizeof codebook);
+    free(g);
+    destroy(&f);
+}
+
 /* As behind the last attention, where each picture has but one token. */
 static void test_few_inputs_serve_unseen_ones(void **unused)
 {
@@ -515,7 +632,11 @@ static void test_the_same_on_any_number_of_threads(void **unused)
     for (size_t n_threads = 1; n_threads <= 3; n_threads++) {
         state = 7;
         fixture f = make(33, 140, 400, n_threads);
+        float *g = make_inputs(100, 33);
         gather(&f);
+        add_gradients(&f, g, 100);
+        lutra_coupling_end(&f.coupling);
+        free(g);
         calibrate(&f, options, NULL);
         if (n_threads == 1) {
             memcpy(indices, f.result.indices, sizeof indices);
@@ -556,11 +677,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_factor_times_itself_is_the_matrix),
         cmocka_unit_test(test_moments_are_weighted_sums_over_all_rows),
+        cmocka_unit_test(test_couplings_are_sums_over_lengths),
+        cmocka_unit_test(test_couplings_are_positive_definite),
         cmocka_unit_test(test_feedback_is_what_was_published),
         cmocka_unit_test(test_descent_only_descends_and_keeps_its_gradient),
         cmocka_unit_test(test_refit_is_the_least_squares),
         cmocka_unit_test(test_refit_to_integers),
         cmocka_unit_test(test_outputs_are_off_by_far_less),
+        cmocka_unit_test(test_rows_make_up_for_each_other),
         cmocka_unit_test(test_few_inputs_serve_unseen_ones),
         cmocka_unit_test(test_a_shared_codebook_stays),
         cmocka_unit_test(test_the_same_on_any_number_of_threads),

@@ -99,9 +99,12 @@ static void test_the_same_on_any_number_of_threads(void **unused)
     for (size_t step = 0; step < one.s.n_steps; step++) {
         lutra_step_info info;
         assert_int_equal(lutra_model_step(one.model, step, &info, NULL), LUTRA_OK);
-        if (one.s.weights[step])
-            assert_memory_equal(one.s.weights[step], three.s.weights[step],
-                                N_PICTURES * info.m * sizeof(float));
+        if (!one.s.weights[step])
+            continue;
+        const lutra_coupling *c = &one.s.couplings[step];
+        assert_int_equal(c->n, info.n);
+        assert_memory_equal(one.s.weights[step], three.s.weights[step], N_PICTURES * info.m * sizeof(float));
+        assert_memory_equal(c->of, three.s.couplings[step].of, c->n * c->group * sizeof(float));
     }
     destroy(&one);
     destroy(&three);
