@@ -9,8 +9,9 @@ A study that would take a machine for too long at once can be made in parts and 
     lutra study --arch deit_tiny_patch16_224 -o tiny.json      # and so on; --batch 1 or 8 parts it further
     scripts/make_study.py --join tiny.json ... --title 'Two cores of ...' -o data/measurements/NAME.json
 
-Measured and predicted numbers never share a column. What was not measured says so, with the command that would. Accuracy is that
-of docs/accuracy.md and training/README.md, cold and contended caches those of docs/benchmarks.md.
+A "note" that somebody writes into a measurement is shown with it. Measured and predicted numbers never share a column. What was not
+measured says so, with the command that would. Accuracy is that of docs/accuracy.md and training/README.md, cold and contended caches
+those of docs/benchmarks.md.
 """
 import argparse
 import json
@@ -200,6 +201,8 @@ def measured(study):
     yield f"## Measured: {machine_name(study)}\n"
     if study["quick"]:
         yield "A quick measurement (`lutra study --quick`): few models, few runs.\n"
+    if study.get("note"):
+        yield study["note"] + "\n"
     yield ("All is for one image. *Weights* are the bytes that a run must read. *DRAM*, modelled, is what a model of this machine's last cache says crosses from "
            "main memory when one run follows another: 0 where all of it stays in the cache. *ms*, measured, is the median of runs of all models in turns, "
            "and beside it the time over that of dense f32. *mJ at the least*, counted, is what the bare operations and the bytes from main memory "
