@@ -7,7 +7,6 @@
 #include "base/memory.h"
 #include "base/size.h"
 #include "kernels/attention/attention.h"
-#include "kernels/gemm/few_rows.h"
 #include "kernels/gemm/gemm_bf16.h"
 #include "kernels/gemm/gemm_i8.h"
 #include "kernels/layer_norm/layer_norm.h"
@@ -65,11 +64,9 @@ static size_t leading(const lutra_operand *operand, size_t rows)
     return rows == 1 ? operand->stride : operand->ld;
 }
 
-/* Whether a norm, or patches, are quantised for the products that follow, and they find them so. */
-static bool shares_rows(const struct run *run, const lutra_step *step)
+static bool passes_i8(const struct run *run, const lutra_step *step)
 {
-    return (step->quantises || step->is_quantised) && run->is_whole &&
-           run->context->mode == LUTRA_MODE_INT8 && run->batch * step->rows > LUTRA_FEW_ROWS;
+    return run->is_whole && lutra_step_passes_i8(step, run->context->mode, run->batch);
 }
 
 static void multiply(const lutra_context *context, const lutra_named_matrix *weight, const lutra_gemm *gemm)
@@ -100,7 +97,7 @@ static void run_gemm(const struct run *run, const lutra_step *step)
             .residual = step->has_residual ? at(run, &step->residual) + call * step->residual.stride : NULL,
             .ldr = leading(&step->residual, step->rows),
         };
-        if (shares_rows(run, step))
+        if (passes_i8(run, step))
             gemm.a = NULL;
         multiply(run->context, step->linear.weight, &gemm);
     }
@@ -122,7 +119,7 @@ static void run_layer_norm(const struct run *run, const lutra_step *step)
             .beta = step->norm.beta,
             .eps = run->vit->eps,
         };
-        if (!shares_rows(run, step)) {
+        if (!passes_i8(run, step)) {
             lutra_layer_norm_f32(context->kernels, context->pool, &norm);
             continue;
         }
@@ -166,7 +163,7 @@ static void run_patches(const struct run *run, const lutra_step *step)
     memcpy(patches.mean, p->mean, sizeof patches.mean);
     memcpy(patches.std, p->std, sizeof patches.std);
     const lutra_context *context = run->context;
-    if (!shares_rows(run, step)) {
+    if (!passes_i8(run, step)) {
         lutra_patches_f32(context->kernels, context->pool, &patches);
         return;
     }

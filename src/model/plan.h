@@ -36,9 +36,9 @@ typedef struct lutra_step {
     lutra_activation activation;
     const float *layer_scale;
     lutra_norm norm;
-    /* Of a norm or patches: nothing but the products that follow it read what it yields, all rows in one
-     * call. Of such a product: its input. In mode int8 those rows need not be there in f32. */
-    bool quantises, is_quantised;
+    /* Of a norm, or patches, and of the products that follow it: nothing else reads what it yields, and all
+     * rows go in one call. */
+    bool shares_rows;
 } lutra_step;
 
 typedef struct lutra_plan {
@@ -58,6 +58,10 @@ void lutra_step_describe(const lutra_vit *vit, const lutra_step *step, lutra_ste
 
 /* Whether the rows of a batch follow each other evenly in every operand, so that one call takes them all. */
 bool lutra_step_is_even(const lutra_step *step);
+
+/* Whether the rows that a norm, or patches, and its products share pass between them in 8 bits, in a run from
+ * the first step to the last: they need not be there in f32. */
+bool lutra_step_passes_i8(const lutra_step *step, lutra_mode mode, size_t batch);
 
 /* Floats of a row that the step writes. */
 size_t lutra_step_columns(const lutra_vit *vit, const lutra_step *step);

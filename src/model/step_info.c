@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Multiply-adds and bytes of a step, for one picture: the one place that counts them. */
+/* What a step is made of: multiply-adds and bytes, for one picture, which are counted here alone, and how its
+ * rows lie and pass on. */
 #include "format/dtype.h"
+#include "kernels/gemm/few_rows.h"
 #include "model/plan.h"
 
 static const char *const op_names[] = {
@@ -86,6 +88,11 @@ bool lutra_step_is_even(const lutra_step *step)
 {
     return step->rows == 1 || (is_dense(&step->a, step->rows) && is_dense(&step->c, step->rows) &&
                                (!step->has_residual || is_dense(&step->residual, step->rows)));
+}
+
+bool lutra_step_passes_i8(const lutra_step *step, lutra_mode mode, size_t batch)
+{
+    return step->shares_rows && mode == LUTRA_MODE_INT8 && batch * step->rows > LUTRA_FEW_ROWS;
 }
 
 size_t lutra_step_columns(const lutra_vit *vit, const lutra_step *step)

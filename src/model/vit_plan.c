@@ -98,9 +98,8 @@ static void share_rows(struct builder *builder, size_t first)
     for (size_t i = first; i < builder->plan->n_steps; i++)
         if (!lutra_step_is_even(&steps[i]))
             return;
-    steps[first].quantises = true;
-    for (size_t i = first + 1; i < builder->plan->n_steps; i++)
-        steps[i].is_quantised = true;
+    for (size_t i = first; i < builder->plan->n_steps; i++)
+        steps[i].shares_rows = true;
 }
 
 static void add_norm(struct builder *builder, size_t rows, lutra_norm norm, lutra_operand a, lutra_operand c,

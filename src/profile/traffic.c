@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "base/size.h"
 #include "kernels/gemm/dense.h"
-#include "kernels/gemm/few_rows.h"
+#include "kernels/gemm/gemm_i8.h"
 #include "kernels/table.h"
 #include "model/mode.h"
 #include "model/model_private.h"
@@ -69,12 +69,6 @@ static void touch_row(trace *t, const lutra_operand *operand, size_t rows, size_
 
 /* ---- products ---------------------------------------------------------------------------------- */
 
-/* Of a row of `k` activations, in scratch. */
-static size_t row_bytes_i8(size_t k)
-{
-    return lutra_round_up(k, 128) + LINE;
-}
-
 /* A product as its kernel goes about it: groups of panels, each with all rows of activations. */
 typedef struct product {
     const lutra_step *step;
@@ -107,7 +101,7 @@ static product product_of(const trace *t, const lutra_step *step)
     if (!i8 || !matrix->dense)
         p.bring_bytes = LUTRA_PANEL * k_padded * (i8 ? 1 : sizeof(float));
     if (i8)
-        p.row_bytes = row_bytes_i8(matrix->k);
+        p.row_bytes = lutra_row_bytes_i8(matrix->k);
     p.matrix_bytes = lutra_round_up(n_panels * (p.panel_bytes + p.order_bytes), LINE) +
                      n_panels * LUTRA_PANEL * 3 * sizeof(float) + CODEBOOK_BYTES;
     return p;
@@ -164,20 +158,13 @@ static reading reading_of(const trace *t, const product *p, size_t m, size_t sin
     return activations + since + group_lines(p, m) < t->capacity / 2 ? ALL_THERE : READ;
 }
 
-/* Whether rows pass from a norm or patches to their products in 8 bits, as lutra_context_run has it. */
-static bool shares_rows(const trace *t, const lutra_step *step)
-{
-    return t->mode == LUTRA_MODE_INT8 && (step->quantises || step->is_quantised) &&
-           t->batch * step->rows > LUTRA_FEW_ROWS;
-}
-
 static void multiply_rows(trace *t, const product *p, size_t first_row, size_t m)
 {
     const lutra_step *step = p->step;
     const size_t n = p->matrix->n, n_groups = divide_up(n, p->columns);
     const size_t scratch = divide_up(m * p->row_bytes, LINE);
     size_t since = 0; /* lines touched since the activations were */
-    if (p->i8 && !shares_rows(t, step))
+    if (p->i8 && !lutra_step_passes_i8(step, t->mode, t->batch))
         quantise(t, p, first_row, m);
     for (size_t group = 0; group < n_groups; group++) {
         const size_t first = group * p->columns, width = smaller(p->columns, n - first);
@@ -249,7 +236,7 @@ static void trace_rows(trace *t, const lutra_step *step, const lutra_operand *a,
 static void trace_quantised_rows(trace *t, const lutra_step *step, size_t columns)
 {
     for (size_t row = 0; row < t->batch * step->rows; row++)
-        touch_bytes(t, t->scratch, row * row_bytes_i8(columns), columns);
+        touch_bytes(t, t->scratch, row * lutra_row_bytes_i8(columns), columns);
 }
 
 /* Bytes of weights of a step in memory. */
@@ -277,7 +264,7 @@ static void trace_step(trace *t, const lutra_step *step)
     case LUTRA_OP_PATCHES:
         touch_bytes(t, t->pixels, 0, t->batch * t->model->info.input_bytes);
         trace_rows(t, step, &step->c, 0, lutra_step_columns(vit, step));
-        if (shares_rows(t, step))
+        if (lutra_step_passes_i8(step, t->mode, t->batch))
             trace_quantised_rows(t, step, lutra_step_columns(vit, step));
         break;
     case LUTRA_OP_TOKENS:
@@ -290,7 +277,7 @@ static void trace_step(trace *t, const lutra_step *step)
         break;
     case LUTRA_OP_LAYER_NORM:
         trace_rows(t, step, &step->a, step->rows, vit->dim);
-        if (shares_rows(t, step))
+        if (lutra_step_passes_i8(step, t->mode, t->batch))
             trace_quantised_rows(t, step, vit->dim);
         break;
     case LUTRA_OP_COPY:

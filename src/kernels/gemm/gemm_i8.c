@@ -3,7 +3,7 @@
  * Two passes: the rows of activations are quantised once, then the product is cut into tasks as in gemm.c, a
  * group of panels times a part of the rows. Scratch:
  *
- *     | activations [m, whole groups][row_bytes(k)] | rows [m] |
+ *     | activations [m, whole groups][lutra_row_bytes_i8(k)] | rows [m] |
  *     then for each thread, of which quantising uses some for rows that become a group and a row that is
  *     normalised,
  *     | tiles [LUTRA_TILE_PANELS_I8][k_padded][16], or a group's rows | tile [LUTRA_TILE_ROWS_I8][columns] |
@@ -240,7 +240,7 @@ void lutra_matrix_i8_row(const lutra_matrix_i8 *weights, size_t row, float *out)
 
 /* An odd number of cache lines: the rows of a tile, read side by side, then fall into different sets of a
  * cache whatever k is. */
-static size_t row_bytes(size_t k)
+size_t lutra_row_bytes_i8(size_t k)
 {
     return lutra_round_up(k, 128) + 64;
 }
@@ -253,7 +253,7 @@ static size_t thread_bytes(size_t max_k)
 
 static size_t activation_bytes(size_t m, size_t k)
 {
-    return lutra_round_up(m, LUTRA_GROUP_ROWS) * row_bytes(k) +
+    return lutra_round_up(m, LUTRA_GROUP_ROWS) * lutra_row_bytes_i8(k) +
            lutra_round_up(m * sizeof(lutra_row_i8), LUTRA_ALIGNMENT);
 }
 
@@ -261,9 +261,9 @@ bool lutra_gemm_i8_scratch(size_t max_m, size_t max_k, size_t n_threads, size_t 
 {
     size_t activations;
     /* The other sums are small: k is at most LUTRA_MAX_INPUTS. */
-    return lutra_size_multiply(max_m, row_bytes(max_k) + sizeof(lutra_row_i8), &activations) &&
+    return lutra_size_multiply(max_m, lutra_row_bytes_i8(max_k) + sizeof(lutra_row_i8), &activations) &&
            lutra_size_add(activations,
-                          LUTRA_GROUP_ROWS * row_bytes(max_k) + LUTRA_ALIGNMENT +
+                          LUTRA_GROUP_ROWS * lutra_row_bytes_i8(max_k) + LUTRA_ALIGNMENT +
                               n_threads * thread_bytes(max_k),
                           bytes);
 }
@@ -454,14 +454,14 @@ static bool finishes(const lutra_kernels *kernels)
 static struct job job_of(const lutra_kernels *kernels, const lutra_thread_pool *pool, size_t m, size_t k,
                          void *scratch)
 {
-    char *rows = (char *)scratch + lutra_round_up(m, LUTRA_GROUP_ROWS) * row_bytes(k);
+    char *rows = (char *)scratch + lutra_round_up(m, LUTRA_GROUP_ROWS) * lutra_row_bytes_i8(k);
     return (struct job){.kernels = kernels,
                         .m = m,
                         .k = k,
                         .form = kernels->form_i8,
                         .a = scratch,
                         .rows = (lutra_row_i8 *)(void *)rows,
-                        .lda = row_bytes(k),
+                        .lda = lutra_row_bytes_i8(k),
                         .scratch = (char *)scratch + activation_bytes(m, k),
                         .scratch_stride = thread_bytes(k),
                         .n_parts = 1,

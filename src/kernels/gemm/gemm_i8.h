@@ -54,6 +54,9 @@ void lutra_matrix_i8_row(const lutra_matrix_i8 *matrix, size_t row, float *out);
  * where they overflow. */
 bool lutra_gemm_i8_scratch(size_t max_m, size_t max_k, size_t n_threads, size_t *bytes);
 
+/* From one row of `k` activations to the next in `scratch`. */
+size_t lutra_row_bytes_i8(size_t k);
+
 /* `scratch` is 64-byte aligned. Results do not depend on the number of threads; before the float steps they
  * do not depend on the level either. gemm->a NULL: the rows are those that lutra_layer_norm_i8 or
  * lutra_patches_i8 left. */
