@@ -98,3 +98,17 @@ lutra_status lutra_cholesky(double *a, size_t n, lutra_thread_pool *pool, lutra_
     free(turned);
     return status;
 }
+
+void lutra_cholesky_solve(const double *lower, size_t n, double *x)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < i; j++)
+            x[i] -= lower[i * n + j] * x[j];
+        x[i] /= lower[i * n + i];
+    }
+    for (size_t i = n; i-- > 0;) {
+        for (size_t j = i + 1; j < n; j++)
+            x[i] -= lower[j * n + i] * x[j];
+        x[i] /= lower[i * n + i];
+    }
+}

@@ -10,4 +10,7 @@
  * of threads. */
 lutra_status lutra_cholesky(double *a, size_t n, lutra_thread_pool *pool, lutra_error *error);
 
+/* x [n] becomes (L L^T)^-1 x. */
+void lutra_cholesky_solve(const double *lower /* [n][n] */, size_t n, double *x);
+
 #endif

@@ -46,18 +46,11 @@ static lutra_status take_parts(sweep *w, lutra_error *error)
         const size_t other = w->group + j;
         const bool within = other >= w->first && other < w->first + n;
         double x[ROWS];
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < n; i++)
             x[i] = within ? 0 : (double)coupling_of(w, w->first + i, other);
-            for (size_t l = 0; l < i; l++)
-                x[i] -= factor[i * n + l] * x[l];
-            x[i] /= factor[i * n + i];
-        }
-        for (size_t i = n; i-- > 0;) {
-            for (size_t l = i + 1; l < n; l++)
-                x[i] -= factor[l * n + i] * x[l];
-            x[i] /= factor[i * n + i];
+        lutra_cholesky_solve(factor, n, x);
+        for (size_t i = 0; i < n; i++)
             w->parts[i * w->coupling->group + j] = (float)x[i];
-        }
     }
     return status;
 }

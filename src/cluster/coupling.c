@@ -5,11 +5,11 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "cluster/quadratic.h"
 #include "kernels/gemm/gemm.h"
 
 /* Of what rows have in common this part is relied on, and less where few gradients were seen. */
 #define KEPT 0.5
-#define MAX_SHRINKAGE 0.9
 /* Added to the diagonal, as part of its mean. */
 #define DAMPING 0.03
 
@@ -87,9 +87,7 @@ void lutra_coupling_add(lutra_coupling *c, const float *gradients, size_t rows, 
 
 void lutra_coupling_end(lutra_coupling *c)
 {
-    const double seen = c->square_weight > 0 ? c->weight * c->weight / c->square_weight : 0;
-    const double shrinkage = seen > 0 ? fmin(MAX_SHRINKAGE, (double)c->group / seen) : 1;
-    const double kept = KEPT * (1 - shrinkage);
+    const double kept = KEPT * (1 - lutra_shrinkage(c->group, c->weight, c->square_weight));
     double trace = 0;
     for (size_t i = 0; i < c->n; i++)
         trace += (double)c->of[i * c->group + i % c->group];

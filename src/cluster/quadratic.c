@@ -10,11 +10,13 @@
 /* Added to the diagonal of the moments, as part of its mean: directions that the calibration pictures do not
  * show must not be free. */
 #define DAMPING 0.01
-/* What hangs together by chance in few inputs is not to be relied on: covariances lose this part of (inputs
- * of the matrix / inputs seen), up to MAX_SHRINKAGE. It matters where only a picture's pooled token is
- * multiplied. */
-#define SHRINKAGE 1.0
 #define MAX_SHRINKAGE 0.9
+
+double lutra_shrinkage(size_t n, double weight, double square_weight)
+{
+    const double n_seen = weight * weight / square_weight; /* as many of equal weight */
+    return fmin(MAX_SHRINKAGE, (double)n / n_seen);
+}
 
 /* E[x_i x_j], or their covariance. */
 static double moment_of(const lutra_moments *m, size_t i, size_t j, bool centred)
@@ -54,8 +56,7 @@ static lutra_status order_inputs(const lutra_moments *m, bool centred, lutra_qua
 static void fill(const lutra_moments *m, bool centred, lutra_quadratic *q, double *h /* [k][k] */)
 {
     const size_t k = m->k;
-    const double n_seen = m->weight * m->weight / m->square_weight; /* as many inputs of equal weight */
-    const double shrinkage = fmin(MAX_SHRINKAGE, SHRINKAGE * (double)k / n_seen);
+    const double shrinkage = lutra_shrinkage(k, m->weight, m->square_weight);
     double trace = 0;
     for (size_t i = 0; i < k; i++) {
         for (size_t j = 0; j < k; j++)

@@ -29,4 +29,9 @@ lutra_status lutra_quadratic_create(const lutra_moments *moments, bool centred, 
                                     lutra_quadratic *quadratic, lutra_error *error);
 void lutra_quadratic_free(lutra_quadratic *quadratic);
 
+/* What hangs together by chance in few samples is not to be relied on: the part that covariances of `n`
+ * numbers lose, n over the number of samples, 0.9 at most. Of samples that count differently: the sums of
+ * their weights and of these squared. It matters where only a picture's pooled token is multiplied. */
+double lutra_shrinkage(size_t n, double weight, double square_weight);
+
 #endif
