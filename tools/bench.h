@@ -90,16 +90,15 @@ typedef struct bench_results {
 } bench_results;
 void bench_results_free(bench_results *results);
 
-/* When turns end, for who has many models to time: after `most` rounds, or once they took `seconds` and are
- * `least`. */
+/* When turns end: after `most` rounds, or once they took `seconds` and are `least`. */
 typedef struct bench_limit {
     size_t least, most;
     double seconds;
 } bench_limit;
 
 /* Times every model in every mode on `threads` threads in batches of `batch`, one run each in turn, and adds
- * their results. With `limit` the options --repeat and --duration do not count and nothing is probed; NULL:
- * they do, and it is. Returns the exit status. */
+ * their results. `limit`, for who has many models to time: --repeat and --duration do not count, and
+ * nothing is probed; else NULL. Returns the exit status. */
 int bench_time(const bench_models *models, const tool_arguments *arguments, size_t threads, size_t batch,
                const bench_limit *limit, tool_progress *progress, bench_results *results);
 

@@ -31,8 +31,9 @@ typedef struct runner {
 
 typedef struct timing {
     const tool_arguments *arguments;
-    const bench_limit *limit; /* NULL: the arguments' */
-    runner *runners;          /* [n] */
+    bench_limit limit;
+    bool probes;     /* start-up and memory too */
+    runner *runners; /* [n] */
     size_t n, threads, batch;
     uint8_t *pixels; /* [batch][most input_bytes] */
     float *output;   /* of the largest */
@@ -138,7 +139,7 @@ static int prepare(timing *t, const bench_models *models)
                 return tool_fail(&error);
             r->result.settings = (bench_settings){mode, t->threads, t->batch};
             t->has_mode[mode] = true;
-            if (!t->limit &&
+            if (t->probes &&
                 bench_probe_run(r->model, &r->result.settings, t->pixels, &r->result.probe, &error))
                 return tool_fail(&error);
         }
@@ -177,7 +178,7 @@ static int warm_up(timing *t)
 {
     lutra_error error;
     double seconds;
-    const size_t least = t->limit ? 1 : WARM_UP_RUNS;
+    const size_t least = t->probes ? WARM_UP_RUNS : 1;
     for (size_t i = 0; i < t->n; i++) {
         const double begin = tool_seconds();
         for (size_t runs = 0; runs < least || tool_seconds() - begin < WARM_UP_SECONDS; runs++)
@@ -252,19 +253,22 @@ static int divide(timing *t, tool_progress *progress, size_t n_rounds)
     return result;
 }
 
+static bench_limit limit_of(const tool_arguments *arguments)
+{
+    if (arguments->duration > 0)
+        return (bench_limit){.least = 1, .most = SIZE_MAX, .seconds = arguments->duration};
+    if (arguments->repeat > 0)
+        return (bench_limit){.least = arguments->repeat, .most = arguments->repeat, .seconds = LEAST_SECONDS};
+    return (bench_limit){.least = LEAST_ROUNDS, .most = SIZE_MAX, .seconds = LEAST_SECONDS};
+}
+
 /* Done, in thousandths. */
 static uint64_t progress_of(const timing *t, size_t n_rounds)
 {
-    const tool_arguments *arguments = t->arguments;
-    const bench_limit *limit = t->limit;
-    const double elapsed = tool_seconds() - t->began;
-    const size_t least = limit ? limit->least : arguments->repeat ? arguments->repeat : LEAST_ROUNDS;
-    const double n = (double)n_rounds, rounds = n / (double)least;
-    const double part = limit ? fmax(n / (double)limit->most, fmin(rounds, elapsed / limit->seconds))
-                        : arguments->duration > 0 ? elapsed / arguments->duration
-                        : arguments->repeat       ? rounds
-                                                  : fmin(rounds, elapsed / LEAST_SECONDS);
-    return (uint64_t)(1000 * fmin(part, 1));
+    const bench_limit *limit = &t->limit;
+    const double n = (double)n_rounds, elapsed = tool_seconds() - t->began;
+    const double enough = fmin(n / (double)limit->least, elapsed / limit->seconds);
+    return (uint64_t)(1000 * fmin(1, fmax(enough, n / (double)limit->most)));
 }
 
 static int time_rounds(timing *t, tool_progress *progress)
@@ -358,7 +362,11 @@ static void release(timing *t)
 int bench_time(const bench_models *models, const tool_arguments *arguments, size_t threads, size_t batch,
                const bench_limit *limit, tool_progress *progress, bench_results *results)
 {
-    timing t = {.arguments = arguments, .limit = limit, .threads = threads, .batch = batch};
+    timing t = {.arguments = arguments,
+                .limit = limit ? *limit : limit_of(arguments),
+                .probes = !limit,
+                .threads = threads,
+                .batch = batch};
     int result = allocate(&t, models) ? prepare(&t, models) : tool_out_of_memory();
     if (!result)
         result = time_rounds(&t, progress);
