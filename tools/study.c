@@ -215,7 +215,7 @@ static uint64_t available_bytes(void)
 /* Whether the models fit in memory: a study of hours is not to end with one of them. */
 static bool fits(const study *s, const struct study_arch *arch)
 {
-    const uint64_t needed = (uint64_t)(HELD * (double)arch->weight_bytes), available = available_bytes();
+    const uint64_t needed = HELD * (uint64_t)arch->weight_bytes, available = available_bytes();
     if (needed > available)
         tool_note(s->arguments, "%s is left out: it needs %s of memory and there are %s (--arch %s tries it)",
                   arch->name, tool_bytes(needed).text, tool_bytes(available).text, arch->name);
