@@ -2,27 +2,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures what clustering costs, with and without calibration, on pictures that calibration has not seen.
 
-    python bench/accuracy.py --lutra build/tools/lutra --images DIR --labels labels.tsv -o accuracy.json \\
-        --model DeiT-Tiny=deit_tiny_patch16_224.safetensors [--clusters 64 16 8] [--page docs/accuracy.md] [--plot KL.svg]
+    python bench/accuracy.py --lutra build/tools/lutra --images DIR --labels labels.tsv --page accuracy.md \\
+        --model DeiT-Tiny=deit_tiny_patch16_224.safetensors [--clusters 64 16 8] [--plot KL.svg]
 
 Every fourth picture (fold 0, 1, 2, 3 in turn; with --folds 1 the first alone) calibrates a model that is then judged on the
 other three quarters; the folds' judgements are pooled. Uncalibrated models are judged on the same pictures, as often. The
 figures are from every class's probability of every picture; KL is from the dense model to the clustered one, in nats, with
-the 95 % interval of 2,000 bootstrap samples over pictures. What OUT has already, in as many folds or more and on as many
-pictures or more of a fold, is kept: a run may be continued, and other models, with other pictures, be added. bench/accuracy
-runs this for all that docs/accuracy.md shows. Needs numpy, and matplotlib for --plot.
+the 95 % interval of 2,000 bootstrap samples over pictures. Each row goes into its table of the page at once. A row that the
+page has already, of as many judgements or more, is not measured again: a run may be continued, and other models, with other
+pictures, be added. bench/accuracy runs this for all that docs/accuracy.md shows. Needs numpy, and matplotlib for --plot.
 """
 import argparse
 import csv
 import itertools
 import json
-import math
 import pathlib
 import subprocess
 import tempfile
 
 import numpy
 
+BEGIN = "<!-- made by bench/accuracy.py: {} -->"
 END = "<!-- end -->"
 
 
@@ -60,45 +60,46 @@ class Bench:
                 row[prediction["index"]] = numpy.log(max(prediction["probability"], 1e-300))
         return log_p
 
-    def calibrating(self, calibration, fold):
+    def calibrating(self, fold):
         """The list of pictures and how many of them to take."""
-        if calibration["from"]:
-            return calibration["from"], calibration["count"]
+        if self.options.calibrate_from:
+            return self.options.calibrate_from.split("=", 1)[1], self.options.calibrate_count
         mine = range(fold, len(self.pictures.paths), 4)
-        return self.listed(mine), min(len(mine), calibration["count"])
+        return self.listed(mine), min(len(mine), self.options.calibrate_count)
+
+    def judging(self, fold):
+        """Which pictures judge what this fold has calibrated."""
+        return [i for i in range(len(self.pictures.paths)) if i % 4 != fold][::self.options.every]
 
     def cluster(self, model, key, fold):
-        """Path, bytes and seconds."""
+        """Path and bytes."""
         path = self.folder / "clustered.safetensors"
-        more = []
-        if key["calibration"]:
-            pictures, count = self.calibrating(key["calibration"], fold)
-            more = ["--calibrate", pictures, "--calibrate-count", count]
-        if key["codebook"] != "auto":
-            more += ["--codebook", key["codebook"]]
+        more = ["--codebook", key["codebook"]]
+        if key["calibrated"] != "no":
+            pictures, count = self.calibrating(fold)
+            more += ["--calibrate", pictures, "--calibrate-count", count]
         report = json.loads(run(self.options.lutra, "cluster", model, "-o", path, "--clusters", key["clusters"], "--scope",
                                 key["scope"], "--json", "--quiet", "--threads", self.options.threads, *more))
-        return path, report["bytes_out"], report["seconds"]
+        return path, report["bytes_out"]
 
     def judge(self, dense, model, key, modes):
-        """A row of figures for each of the modes."""
-        n, folds = len(self.pictures.paths), self.options.folds
-        of, judged, seconds, plain = [], {mode: [] for mode in modes}, 0, {}
+        """Figures for each of the modes."""
+        folds = self.options.folds
+        of, judged, plain = [], {mode: [] for mode in modes}, {}
         for fold in range(folds):
-            rest = [i for i in range(n) if i % 4 != fold][::self.options.every]
-            if key["calibration"] or fold == 0:
-                path, size, took = self.cluster(model, key, fold)
-                seconds += took / (folds if key["calibration"] else 1)
+            rest = self.judging(fold)
+            if key["calibrated"] != "no" or fold == 0:
+                path, size = self.cluster(model, key, fold)
             for mode in modes:
-                if key["calibration"] or folds == 1:
+                if key["calibrated"] != "no" or folds == 1:
                     judged[mode].append(self.log_probabilities(path, rest, mode))
                     continue
                 if mode not in plain:
-                    plain[mode] = self.log_probabilities(path, range(n), mode)
+                    plain[mode] = self.log_probabilities(path, range(len(self.pictures.paths)), mode)
                 judged[mode].append(plain[mode][rest])
             of += rest
         return {mode: {**figures(dense[of], numpy.concatenate(judged[mode]), self.pictures.truth[of], numpy.array(of)),
-                       "bytes": size, "cluster_seconds": seconds} for mode in modes}
+                       "bytes": size} for mode in modes}
 
 
 def interval(values, pictures):
@@ -141,66 +142,64 @@ def figures(dense, log_p, truth, pictures):
     }
 
 
-def calibration_name(row):
-    if not row["calibration"]:
-        return "no"
-    return f"{row['calibration']['count']} {row['calibration']['name']}".strip()
+SHOWN = {
+    "bytes": lambda f: f"{f['bytes']:,}",
+    "judged": lambda f: f"{f['judgements']:,}",
+    "KL (95 %)": lambda f: "{:.5f} ({:.5f} - {:.5f})".format(f["kl"], *f["kl_interval"]),
+    "agreement": lambda f: f"{f['agreement']:.1f} ± {f['agreement_se']:.1f} %",
+    "top-1 change": lambda f: f"{f['top1_change']:+.2f} ± {f['top1_change_se']:.2f}",
+    "top-1": lambda f: f"{f['top1']:.2f} %",
+    "top-5": lambda f: f"{f['top5']:.2f} %",
+    "NLL": lambda f: f"{f['nll']:.4f}",
+}
+BRIEFLY = ["judged", "KL (95 %)", "agreement", "top-1 change"]
+# The tables of a page: their columns, and what all rows of one have in common.
+TABLES = {
+    "table": (["model", "clusters", "scope", "calibrated", "arithmetic", *SHOWN], {"codebook": "auto"}),
+    "pictures": (["model", "clusters", "calibrated", *BRIEFLY], {"scope": "row", "codebook": "auto", "arithmetic": "f32"}),
+    "codebook": (["model", "clusters", "scope", "calibrated", "codebook", *BRIEFLY], {"arithmetic": "f32"}),
+}
+
+
+def table_of(row):
+    """Where it belongs: into "table" where it is clustered as `lutra cluster` does it by itself."""
+    if row["codebook"] != "auto":
+        return "codebook"
+    return "table" if row["calibrated"] in ("no", "yes") else "pictures"
 
 
 def order(row):
-    calibrated = -row["calibration"]["count"] if row["calibration"] else -math.inf
-    return (row["model"], ["row", "tensor", "model"].index(row["scope"]), -row["clusters"], calibrated, calibration_name(row),
-            row["mode"], row["codebook"])
+    count = row["calibrated"].split()[0]
+    return (row["model"], ["row", "tensor", "model"].index(row["scope"]), -int(row["clusters"]),
+            -int(count) if count.isdigit() else 0, row["calibrated"], row["arithmetic"], row["codebook"])
 
 
-COLUMNS = {
-    "model": lambda r: r["model"],
-    "clusters": lambda r: str(r["clusters"]),
-    "scope": lambda r: r["scope"],
-    "codebook": lambda r: r["codebook"],
-    "calibrated": lambda r: "yes" if r["calibration"] else "no",
-    "calibration": calibration_name,
-    "arithmetic": lambda r: r["mode"],
-    "bytes": lambda r: f"{r['bytes']:,}",
-    "judged": lambda r: f"{r['judgements']:,}",
-    "KL (95 %)": lambda r: "{:.5f} ({:.5f} - {:.5f})".format(r["kl"], *r["kl_interval"]),
-    "agreement": lambda r: f"{r['agreement']:.1f} ± {r['agreement_se']:.1f} %",
-    "top-1 change": lambda r: f"{r['top1_change']:+.2f} ± {r['top1_change_se']:.2f}",
-    "top-1": lambda r: f"{r['top1']:.2f} %",
-    "top-5": lambda r: f"{r['top5']:.2f} %",
-    "NLL": lambda r: f"{r['nll']:.4f}",
-}
-FIGURES = ["judged", "KL (95 %)", "agreement", "top-1 change", "top-1", "top-5", "NLL"]
-# What a page shows where, and which columns: "table" all that is clustered as `lutra cluster` does it by itself.
-TABLES = {
-    "table": (["model", "clusters", "scope", "calibrated", "arithmetic", "bytes"] + FIGURES,
-              lambda r: r["codebook"] == "auto" and usual(r)),
-    "pictures": (["model", "clusters", "calibration"] + FIGURES[:4],
-                 lambda r: r["codebook"] == "auto" and not usual(r)),
-    "codebook": (["model", "clusters", "scope", "calibrated", "codebook"] + FIGURES[:4], lambda r: r["codebook"] != "auto"),
-}
+def line(cells):
+    return "| " + " | ".join(cells) + " |"
 
 
-def usual(row):
-    return not row["calibration"] or row["calibration"]["usual"]
+def read_page(path):
+    """Its rows, column by column as they stand there."""
+    rows = []
+    if path.exists():
+        for name, (columns, common) in TABLES.items():
+            made = path.read_text().split(BEGIN.format(name))[1].split(END)[0]
+            rows += [{**common, **dict(zip(columns, text.strip("| ").split(" | "), strict=True))}
+                     for text in made.strip().splitlines()[2:]]
+    return rows
 
 
-def table(rows, columns):
-    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(COLUMNS[c](row) for c in columns) + " |" for row in sorted(rows, key=order)])
-
-
-def write_page(path, rows, picture):
-    text = path.read_text()
-    for name, (columns, wanted) in TABLES.items():
-        begin = f"<!-- made by bench/accuracy.py: {name} -->"
-        before, rest = text.split(begin)
-        chosen = list(filter(wanted, rows))
-        made = table(chosen, columns) if chosen else "Not measured yet."
-        if picture and name == "table":
-            made = f"![Size against KL]({picture.name})\n\n" + made
-        text = before + begin + "\n\n" + made + "\n\n" + END + rest.split(END, 1)[1]
-    path.write_text(text)
+def write_page(path, rows):
+    """Replaces the tables; a page that is not there yet has nothing else."""
+    text = path.read_text() if path.exists() else "\n".join(f"{BEGIN.format(name)}\n{END}\n" for name in TABLES)
+    for name, (columns, _) in TABLES.items():
+        made = [line(row[column] for column in columns) for row in sorted(rows, key=order) if table_of(row) == name]
+        before, rest = text.split(BEGIN.format(name))
+        text = "\n".join([before + BEGIN.format(name), "", line(columns), "|---" * len(columns) + "|", *made, "",
+                          END + rest.split(END, 1)[1]])
+    partial = path.with_suffix(".part")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def plot(path, rows):
@@ -208,17 +207,18 @@ def plot(path, rows):
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "lutra"  # the same figures, the same file
     from matplotlib import pyplot
-    models = sorted({r["model"] for r in rows})
+    rows = [row for row in rows if table_of(row) == "table" and row["arithmetic"] == "f32"]
+    models = sorted({row["model"] for row in rows})
     figure, axes = pyplot.subplots(1, len(models), figsize=(1 + 4.2 * len(models), 4.2), sharey=True, squeeze=False)
     for ax, model in zip(axes[0], models):
         for scope, colour in (("row", "C0"), ("tensor", "C1"), ("model", "C2")):
-            for calibrated in (False, True):
-                points = sorted((r["bytes"] / 2**20, r["kl"]) for r in rows if r["model"] == model and r["scope"] == scope and
-                                r["mode"] == "f32" and r["codebook"] == "auto" and usual(r) and
-                                bool(r["calibration"]) == calibrated)
+            for calibrated in ("no", "yes"):
+                # what is shown as 0.00000 is drawn as the most that it can be
+                points = sorted((int(row["bytes"].replace(",", "")) / 2**20, max(float(row["KL (95 %)"].split()[0]), 5e-6))
+                                for row in rows if (row["model"], row["scope"], row["calibrated"]) == (model, scope, calibrated))
                 if points:
-                    ax.plot(*zip(*points), marker="o", markersize=4, color=colour, linestyle="-" if calibrated else "--",
-                            label=f"{scope}, {'calibrated' if calibrated else 'plain'}")
+                    ax.plot(*zip(*points), marker="o", markersize=4, color=colour, linestyle="-" if calibrated == "yes" else "--",
+                            label=f"{scope}, {'calibrated' if calibrated == 'yes' else 'plain'}")
         ax.set(title=model, xlabel="size of the file, MiB", yscale="log")
         ax.grid(alpha=0.3)
     axes[0][0].set_ylabel("KL from the dense model, nats")
@@ -227,25 +227,14 @@ def plot(path, rows):
     figure.savefig(path, metadata={"Date": None})
 
 
-def save(path, rows):
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(rows, indent=1) + "\n")
-    partial.replace(path)
-
-
 def keys(options, name):
     """What is to be clustered and judged."""
-    calibration = {"count": options.calibrate_count, "name": "", "from": None,
-                   "usual": options.calibrate_count >= 125 and not options.calibrate_from}
+    calibrated = "yes" if options.calibrate_count >= 125 else str(options.calibrate_count)
     if options.calibrate_from:
-        calibration["name"], calibration["from"] = options.calibrate_from.split("=", 1)
+        calibrated = f"{options.calibrate_count} {options.calibrate_from.split('=', 1)[0]}"
     for scope, clusters, kind, codebook in itertools.product(options.scope, options.clusters, options.kind, options.codebook):
-        yield {"model": name, "clusters": clusters, "scope": scope, "codebook": codebook,
-               "calibration": calibration if kind == "calibrated" else None}
-
-
-def counts(row, key, options):
-    return key.items() <= row.items() and row["folds"] >= options.folds and row["every"] <= options.every
+        yield {"model": name, "clusters": str(clusters), "scope": scope, "codebook": codebook,
+               "calibrated": calibrated if kind == "calibrated" else "no"}
 
 
 def main():
@@ -264,29 +253,28 @@ def main():
     parser.add_argument("--calibrate-from", metavar="NAME=DIR", help="calibrate with other pictures than the fold's")
     parser.add_argument("--codebook", nargs="+", default=["auto"], choices=["auto", "i8", "f32"], help="as for lutra cluster")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
-    parser.add_argument("--page", type=pathlib.Path, help="replace the tables in this page, and show --plot there")
-    parser.add_argument("--plot", type=pathlib.Path)
+    parser.add_argument("--page", type=pathlib.Path, required=True, help="has the rows measured so far, and gets the others")
+    parser.add_argument("--plot", type=pathlib.Path, help="draw all rows of the page")
     options = parser.parse_args()
-    rows = json.loads(options.output.read_text()) if options.output.exists() else []
+    rows = read_page(options.page)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, folder)
+        judgements = sum(len(bench.judging(fold)) for fold in range(options.folds))
         for name, model in (text.split("=", 1) for text in options.model):
             dense = None
             for key in keys(options, name):
-                modes = [mode for mode in options.mode if not any(counts(row, {**key, "mode": mode}, options) for row in rows)]
+                wanted = {mode: {**key, "arithmetic": mode} for mode in options.mode}
+                enough = [row for row in rows if int(row["judged"].replace(",", "")) >= judgements]
+                modes = [mode for mode in wanted if not any(wanted[mode].items() <= row.items() for row in enough)]
                 if not modes:
                     continue
                 if dense is None:
                     dense = bench.log_probabilities(model, range(len(bench.pictures.paths)), "f32")
-                judged = bench.judge(dense, model, key, modes)
-                for mode in modes:
-                    rows = [row for row in rows if not {**key, "mode": mode}.items() <= row.items()]
-                    rows.append({**key, "mode": mode, "folds": options.folds, "every": options.every, **judged[mode]})
-                    print(table(rows[-1:], list(COLUMNS)).splitlines()[-1], flush=True)
-                save(options.output, rows)
-    if options.page:
-        write_page(options.page, rows, options.plot)
+                for mode, judged in bench.judge(dense, model, key, modes).items():
+                    rows = [row for row in rows if not wanted[mode].items() <= row.items()]
+                    rows.append({**wanted[mode], **{column: show(judged) for column, show in SHOWN.items()}})
+                    print(line(rows[-1].values()), flush=True)
+                write_page(options.page, rows)
     if options.plot:
         plot(options.plot, rows)
 
