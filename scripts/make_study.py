@@ -189,7 +189,7 @@ def judges(row):
 def accuracy():
     yield "## Accuracy\n"
     yield ("Where real weights were at hand, from [accuracy.md](accuracy.md), which says how: 500 labelled photos of ImageNet-1k, and pictures of its own for the embedded model. KL is from the dense model, in nats, with its 95 % interval; "
-           "the change of top-1 is in points, with its standard error, which no 500 photos bring below some tenths. 256 clusters, Small, Base and Large were not judged: "
+           "the change of top-1 is in points, with its standard error, which no 500 photos bring below some tenths. Small, Base and Large were not judged: "
            "no weights of theirs were at hand.\n")
     rows = [[row["model"], f"{row['clusters']} clusters", row["calibrated"], row["arithmetic"], row["KL (95 %)"], row["agreement"], row["top-1 change"]]
             for row in accuracies()]
