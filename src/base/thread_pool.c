@@ -26,11 +26,7 @@
 struct lutra_thread_pool {
     pthread_mutex_t mutex;
     pthread_cond_t work_came, work_done;
-    /* The number of the job << 32 | how many of its tasks nobody has taken yet. Who lowers the count has
-     * taken a task, and until it is finished the job's fields below stay; nobody else may read them. So a job
-     * ends with its last task: a worker that the system has put aside, or that sleeps still, holds nobody up.
-     */
-    _Atomic(uint64_t) ticket;
+    atomic_uint job_number;     /* of the latest job */
     atomic_size_t n_unfinished; /* tasks */
     size_t n_tasks;
     lutra_task *task;
@@ -44,33 +40,50 @@ struct lutra_thread_pool {
         size_t index;
         pthread_t thread;
     } workers[LUTRA_MAX_THREADS]; /* [0] is the caller and has no thread */
+    /* A worker's share of the tasks: the number of the job << 32 | how many of them nobody has taken yet. Who
+     * lowers the count has taken a task, and until it is finished the job's fields above stay; nobody else
+     * may read them. So a job ends with its last task: a worker that the system has put aside, or that sleeps
+     * still, holds nobody up. */
+    struct share {
+        _Alignas(LUTRA_ALIGNMENT) _Atomic(uint64_t) ticket;
+    } shares[LUTRA_MAX_THREADS];
 };
-
-static uint32_t job_of(uint64_t ticket)
-{
-    return (uint32_t)(ticket >> 32);
-}
 
 static uint32_t tasks_left(uint64_t ticket)
 {
     return (uint32_t)ticket;
 }
 
-static void take_tasks(lutra_thread_pool *pool, size_t worker)
+/* The first task of a worker's share. */
+static size_t share_begin(size_t n_tasks, size_t n_threads, size_t worker)
 {
-    uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
+    return (size_t)((uint64_t)n_tasks * worker / n_threads);
+}
+
+static void take_share(lutra_thread_pool *pool, size_t whose, size_t worker)
+{
+    struct share *share = &pool->shares[whose];
+    uint64_t ticket = atomic_load_explicit(&share->ticket, memory_order_acquire);
     while (tasks_left(ticket) > 0) {
-        if (!atomic_compare_exchange_weak_explicit(&pool->ticket, &ticket, ticket - 1, memory_order_acquire,
+        if (!atomic_compare_exchange_weak_explicit(&share->ticket, &ticket, ticket - 1, memory_order_acquire,
                                                    memory_order_acquire))
             continue; /* with the ticket as it is now */
-        pool->task(pool->job, pool->n_tasks - tasks_left(ticket), worker);
+        const size_t end = share_begin(pool->n_tasks, pool->n_threads, whose + 1);
+        pool->task(pool->job, end - tasks_left(ticket), worker);
         if (atomic_fetch_sub_explicit(&pool->n_unfinished, 1, memory_order_acq_rel) == 1 && worker != 0) {
             pthread_mutex_lock(&pool->mutex);
             pthread_cond_signal(&pool->work_done);
             pthread_mutex_unlock(&pool->mutex);
         }
-        ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
+        ticket = atomic_load_explicit(&share->ticket, memory_order_acquire);
     }
+}
+
+/* His own share first, then what others have left. */
+static void take_tasks(lutra_thread_pool *pool, size_t worker)
+{
+    for (size_t i = 0; i < pool->n_threads; i++)
+        take_share(pool, (worker + i) % pool->n_threads, worker);
 }
 
 /* Passes a moment; false when it is time to sleep. */
@@ -88,12 +101,12 @@ static uint32_t wait_for_job_after(lutra_thread_pool *pool, uint32_t seen)
     uint32_t job = seen;
     int n_looks = 0;
     do {
-        job = job_of(atomic_load_explicit(&pool->ticket, memory_order_acquire));
+        job = atomic_load_explicit(&pool->job_number, memory_order_acquire);
         if (job != seen)
             return job;
     } while (wait_on(&n_looks));
     pthread_mutex_lock(&pool->mutex);
-    while ((job = job_of(atomic_load_explicit(&pool->ticket, memory_order_acquire))) == seen)
+    while ((job = atomic_load_explicit(&pool->job_number, memory_order_acquire)) == seen)
         pthread_cond_wait(&pool->work_came, &pool->mutex);
     pthread_mutex_unlock(&pool->mutex);
     return job;
@@ -115,8 +128,13 @@ static void *work(void *argument)
 static void publish(lutra_thread_pool *pool, size_t n_tasks)
 {
     pthread_mutex_lock(&pool->mutex);
-    const uint32_t last = job_of(atomic_load_explicit(&pool->ticket, memory_order_relaxed));
-    atomic_store_explicit(&pool->ticket, (uint64_t)(last + 1) << 32 | n_tasks, memory_order_release);
+    const uint32_t job = atomic_load_explicit(&pool->job_number, memory_order_relaxed) + 1;
+    for (size_t i = 0; i < pool->n_threads; i++) {
+        const size_t begin = share_begin(n_tasks, pool->n_threads, i);
+        const size_t n = share_begin(n_tasks, pool->n_threads, i + 1) - begin;
+        atomic_store_explicit(&pool->shares[i].ticket, (uint64_t)job << 32 | n, memory_order_release);
+    }
+    atomic_store_explicit(&pool->job_number, job, memory_order_release);
     pthread_cond_broadcast(&pool->work_came);
     pthread_mutex_unlock(&pool->mutex);
 }

@@ -67,6 +67,37 @@ static void run_and_check(lutra_thread_pool *pool, size_t n_threads, size_t n_ta
     free(job);
 }
 
+#define N_SHARERS 3
+
+typedef struct share_job {
+    pthread_barrier_t all_there;
+    size_t workers[2 * N_SHARERS]; /* of each task */
+} share_job;
+
+/* Nobody goes on before each worker has come, and so nobody takes what another would have begun with. */
+static void meet(void *argument, size_t task, size_t worker)
+{
+    share_job *job = argument;
+    job->workers[task] = worker;
+    pthread_barrier_wait(&job->all_there);
+}
+
+static void workers_begin_with_their_own_share(void **state)
+{
+    (void)state;
+    lutra_thread_pool *pool;
+    share_job job;
+    assert_int_equal(lutra_thread_pool_create(N_SHARERS, &pool, NULL), LUTRA_OK);
+    assert_int_equal(pthread_barrier_init(&job.all_there, NULL, N_SHARERS), 0);
+    for (size_t round = 0; round < 100; round++) {
+        lutra_thread_pool_run(pool, 2 * N_SHARERS, meet, &job);
+        for (size_t i = 0; i < 2 * N_SHARERS; i += 2)
+            assert_int_equal(job.workers[i], i / 2);
+    }
+    pthread_barrier_destroy(&job.all_there);
+    lutra_thread_pool_free(pool);
+}
+
 static void every_task_runs_once(void **state)
 {
     (void)state;
@@ -287,6 +318,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_task_runs_once),
+        cmocka_unit_test(workers_begin_with_their_own_share),
         cmocka_unit_test(many_jobs_follow_each_other),
         cmocka_unit_test(a_job_sees_the_one_before),
         cmocka_unit_test(unequal_tasks_give_the_same_on_any_number_of_threads),
