@@ -14,6 +14,12 @@ static inline size_t lutra_form_rows_i8(lutra_form_i8 form)
                                      : LUTRA_TILE_ROWS_I8;
 }
 
+/* Rows that stay together. */
+static inline size_t lutra_form_unit_i8(lutra_form_i8 form)
+{
+    return form == LUTRA_ORDERED_I8 ? LUTRA_GROUP_ROWS : form == LUTRA_PAIRED_I8 ? 2 : 1;
+}
+
 /* A tile's rows times panels, as multiply_i8 has it; `a` in the form, `lda` apart (of a group: nothing counts
  * on it). */
 static inline void lutra_multiply_form_i8(const lutra_kernels *kernels, lutra_form_i8 form, size_t m,

@@ -12,12 +12,11 @@
 #include "kernels/gemm/dense.h"
 #include "kernels/gemm/panels.h"
 #include "kernels/gemm/prefetch.h"
+#include "kernels/gemm/row_parts.h"
 #include "kernels/table.h"
 
 /* k is padded to whole groups of packed tiles: at most 8 tiles of 4 inputs. */
 #define MAX_GROUP_INPUTS ((size_t)32)
-/* So many tasks per thread that a slower thread leaves some to the others; more would decode panels twice. */
-#define TASKS_PER_THREAD ((size_t)3)
 
 struct job {
     const lutra_kernels *kernels;
@@ -25,8 +24,8 @@ struct job {
     lutra_numbers numbers;
     float *scratch;
     size_t scratch_stride; /* floats per thread */
-    size_t n_chunks;       /* of at most tile_rows rows, as even as possible */
-    size_t n_parts;        /* of chunks, for each group of panels */
+    lutra_row_parts parts;
+    size_t n_groups; /* of panels */
 };
 
 static size_t smaller(size_t a, size_t b)
@@ -111,7 +110,7 @@ static void multiply_group(void *argument, size_t task, size_t worker)
     const lutra_kernels *kernels = job->kernels;
     const lutra_gemm *gemm = job->gemm;
     const lutra_matrix *w = gemm->weights;
-    const size_t group = task / job->n_parts, part = task % job->n_parts;
+    const size_t group = task % job->n_groups, part = task / job->n_groups;
     const size_t first = group * kernels->tile_panels * LUTRA_PANEL;
     const size_t n = smaller(kernels->tile_panels * LUTRA_PANEL, w->n - first);
     const size_t n_panels = divide_up(n, LUTRA_PANEL);
@@ -124,10 +123,10 @@ static void multiply_group(void *argument, size_t task, size_t worker)
         bring_panel(job, first + i * LUTRA_PANEL, panels + i * panel_stride);
     describe_columns(gemm, first, n, &columns);
 
-    const size_t end = job->n_chunks * (part + 1) / job->n_parts;
-    for (size_t chunk = job->n_chunks * part / job->n_parts; chunk < end; chunk++) {
-        const size_t row = gemm->m * chunk / job->n_chunks;
-        const size_t m = gemm->m * (chunk + 1) / job->n_chunks - row;
+    const size_t n_chunks = lutra_part_chunks(&job->parts, part);
+    for (size_t chunk = 0; chunk < n_chunks; chunk++) {
+        const size_t row = lutra_chunk_row(&job->parts, part, chunk, n_chunks);
+        const size_t m = lutra_chunk_row(&job->parts, part, chunk + 1, n_chunks) - row;
         lutra_prefetch_outputs(gemm, row, m, first, n);
         multiply_tile(job, row, m, n_panels, panels, panel_stride, tile);
         kernels->finish_f32(&columns, m, n, tile, LUTRA_MAX_TILE_COLUMNS, gemm->c + row * gemm->ldc + first,
@@ -139,21 +138,20 @@ static void multiply_group(void *argument, size_t task, size_t worker)
 void lutra_multiply_panels(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
                            lutra_numbers numbers, void *scratch)
 {
-    const size_t n_threads = lutra_thread_pool_size(pool);
     const size_t n_groups = divide_up(gemm->weights->n, kernels->tile_panels * LUTRA_PANEL);
     struct job job = {.kernels = kernels,
                       .gemm = gemm,
                       .numbers = numbers,
                       .scratch = scratch,
                       .scratch_stride = scratch_floats(gemm->weights->k),
-                      .n_chunks = divide_up(gemm->m, kernels->tile_rows),
-                      .n_parts = 1};
+                      .n_groups = n_groups};
     if (gemm->m == 0 || n_groups == 0 ||
         (numbers != LUTRA_PAIRS_BF16 && lutra_few_rows_f32(kernels, pool, gemm)))
         return;
-    if (n_threads > 1)
-        job.n_parts = smaller(divide_up(n_threads * TASKS_PER_THREAD, n_groups), job.n_chunks);
-    lutra_thread_pool_run(pool, n_groups * job.n_parts, multiply_group, &job);
+    job.parts = (lutra_row_parts){.m = gemm->m, .unit = 1, .tile_rows = kernels->tile_rows};
+    lutra_choose_parts(&job.parts, n_groups, gemm->weights->k * gemm->weights->n,
+                       lutra_thread_pool_size(pool));
+    lutra_thread_pool_run(pool, n_groups * job.parts.n_parts, multiply_group, &job);
 }
 
 void lutra_gemm_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,

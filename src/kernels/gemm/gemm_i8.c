@@ -18,6 +18,7 @@
 #include "kernels/gemm/dense.h"
 #include "kernels/gemm/form_i8.h"
 #include "kernels/gemm/prefetch.h"
+#include "kernels/gemm/row_parts.h"
 
 /* k is padded to whole groups of packed tiles: at most 8 tiles of 4 inputs. */
 #define MAX_GROUP_INPUTS ((size_t)32)
@@ -26,8 +27,6 @@
 /* That are normalised before they are quantised: one row alone would wait for its mean, its deviation and its
  * range one after the other. */
 #define ROOM_ROWS ((size_t)4)
-/* So many tasks per thread that a slower thread leaves some to the others; more would decode panels twice. */
-#define TASKS_PER_THREAD ((size_t)3)
 #define PANELS_PER_TASK ((size_t)4) /* that are ordered */
 /* With fewer inputs asking for a tile's outputs takes longer than they would keep it waiting. */
 #define MIN_PREFETCH_INPUTS ((size_t)512)
@@ -49,9 +48,8 @@ struct job {
     size_t lda;
     char *scratch; /* of the threads */
     size_t scratch_stride;
-    size_t n_chunks; /* of at most a tile's rows, as even as possible, or as whole groups or pairs allow */
-    size_t n_parts;  /* of chunks, for each group of panels */
-    size_t n_threads;
+    lutra_row_parts parts;
+    size_t n_groups; /* of panels */
 };
 
 static size_t smaller(size_t a, size_t b)
@@ -365,19 +363,6 @@ static void describe_columns(const struct job *job, size_t first, size_t n, lutr
     }
 }
 
-static size_t first_row(const struct job *job, size_t chunk)
-{
-    const size_t m = job->m;
-    switch (job->form) {
-    case LUTRA_ORDERED_I8:
-        return smaller(LUTRA_GROUP_ROWS * chunk, m);
-    case LUTRA_PAIRED_I8:
-        return smaller(2 * (divide_up(m, 2) * chunk / job->n_chunks), m);
-    default:
-        return m * chunk / job->n_chunks;
-    }
-}
-
 /* The weights of a group as they lie in memory, and how many bytes they are. */
 static const char *weights_of(const struct job *job, size_t group, size_t *bytes)
 {
@@ -398,7 +383,7 @@ static void multiply_group(void *argument, size_t task, size_t worker)
     const lutra_kernels *kernels = job->kernels;
     const lutra_gemm *gemm = job->gemm;
     const lutra_matrix *w = gemm->weights;
-    const size_t group = task / job->n_parts, part = task % job->n_parts;
+    const size_t group = task % job->n_groups, part = task / job->n_groups;
     const size_t first = group * GROUP_COLUMNS, n = smaller(GROUP_COLUMNS, w->n - first);
     const size_t n_panels = divide_up(n, LUTRA_PANEL);
     const size_t panel_bytes = lutra_round_up(w->k, MAX_GROUP_INPUTS) * LUTRA_PANEL;
@@ -413,16 +398,16 @@ static void multiply_group(void *argument, size_t task, size_t worker)
 
     /* The group that this thread will probably have next comes from beyond the second-level cache meanwhile.
      */
-    const size_t next = (task + job->n_threads) / job->n_parts;
     const char *next_weights = NULL;
     size_t next_bytes = 0;
-    if (next > group && next * GROUP_COLUMNS < w->n)
-        next_weights = weights_of(job, next, &next_bytes);
+    if (group + 1 < job->n_groups)
+        next_weights = weights_of(job, group + 1, &next_bytes);
 
-    const size_t begin = job->n_chunks * part / job->n_parts, end = job->n_chunks * (part + 1) / job->n_parts;
-    for (size_t chunk = begin; chunk < end; chunk++) {
-        const size_t row = first_row(job, chunk), m = first_row(job, chunk + 1) - row;
-        const size_t ahead = next_bytes * (chunk - begin) / (end - begin);
+    const size_t n_chunks = lutra_part_chunks(&job->parts, part);
+    for (size_t chunk = 0; chunk < n_chunks; chunk++) {
+        const size_t row = lutra_chunk_row(&job->parts, part, chunk, n_chunks);
+        const size_t m = lutra_chunk_row(&job->parts, part, chunk + 1, n_chunks) - row;
+        const size_t ahead = next_bytes * chunk / n_chunks;
         const lutra_outputs out = {.n = n,
                                    .c = gemm->c + row * gemm->ldc + first,
                                    .ldc = gemm->ldc,
@@ -430,7 +415,7 @@ static void multiply_group(void *argument, size_t task, size_t worker)
                                        gemm->residual ? gemm->residual + row * gemm->ldr + first : NULL,
                                    .ldr = gemm->ldr,
                                    .ahead = next_weights ? next_weights + ahead : NULL,
-                                   .ahead_bytes = next_bytes * (chunk + 1 - begin) / (end - begin) - ahead};
+                                   .ahead_bytes = next_bytes * (chunk + 1) / n_chunks - ahead};
         if (w->k >= MIN_PREFETCH_INPUTS)
             lutra_prefetch_outputs(gemm, row, m, first, n);
         if (job->finishes) {
@@ -451,8 +436,7 @@ static bool finishes(const lutra_kernels *kernels)
     return kernels == reference || kernels->multiply_finish_i8 != reference->multiply_finish_i8;
 }
 
-static struct job job_of(const lutra_kernels *kernels, const lutra_thread_pool *pool, size_t m, size_t k,
-                         void *scratch)
+static struct job job_of(const lutra_kernels *kernels, size_t m, size_t k, void *scratch)
 {
     char *rows = (char *)scratch + lutra_round_up(m, LUTRA_GROUP_ROWS) * lutra_row_bytes_i8(k);
     return (struct job){.kernels = kernels,
@@ -463,15 +447,13 @@ static struct job job_of(const lutra_kernels *kernels, const lutra_thread_pool *
                         .rows = (lutra_row_i8 *)(void *)rows,
                         .lda = lutra_row_bytes_i8(k),
                         .scratch = (char *)scratch + activation_bytes(m, k),
-                        .scratch_stride = thread_bytes(k),
-                        .n_parts = 1,
-                        .n_threads = lutra_thread_pool_size(pool)};
+                        .scratch_stride = thread_bytes(k)};
 }
 
 void lutra_layer_norm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_layer_norm *norm,
                          void *scratch)
 {
-    struct job job = job_of(kernels, pool, norm->n_rows, norm->dim, scratch);
+    struct job job = job_of(kernels, norm->n_rows, norm->dim, scratch);
     job.norm = norm;
     lutra_thread_pool_run(pool, divide_up(job.m, ROWS_PER_TASK), quantise_rows, &job);
 }
@@ -480,7 +462,7 @@ void lutra_patches_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, con
                       void *scratch)
 {
     const size_t side = patches->patch, per_picture = (patches->height / side) * (patches->width / side);
-    struct job job = job_of(kernels, pool, patches->batch * per_picture, 3 * side * side, scratch);
+    struct job job = job_of(kernels, patches->batch * per_picture, 3 * side * side, scratch);
     job.patches = patches;
     job.scaling = lutra_pixel_scaling_of(patches);
     lutra_thread_pool_run(pool, divide_up(job.m, ROWS_PER_TASK), quantise_rows, &job);
@@ -491,7 +473,7 @@ void lutra_gemm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const 
 {
     const size_t n_groups = divide_up(gemm->weights->n, GROUP_COLUMNS);
     const bool is_few = lutra_is_few_rows_i8(kernels, gemm);
-    struct job job = job_of(kernels, pool, gemm->m, gemm->weights->k, scratch);
+    struct job job = job_of(kernels, gemm->m, gemm->weights->k, scratch);
     if (gemm->m == 0 || n_groups == 0)
         return;
     job.gemm = gemm;
@@ -505,8 +487,9 @@ void lutra_gemm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const 
         return;
     }
     job.finishes = job.form == LUTRA_PLAIN_I8 && finishes(kernels);
-    job.n_chunks = divide_up(gemm->m, lutra_form_rows_i8(job.form));
-    if (job.n_threads > 1)
-        job.n_parts = smaller(divide_up(job.n_threads * TASKS_PER_THREAD, n_groups), job.n_chunks);
-    lutra_thread_pool_run(pool, n_groups * job.n_parts, multiply_group, &job);
+    job.n_groups = n_groups;
+    job.parts = (lutra_row_parts){
+        .m = gemm->m, .unit = lutra_form_unit_i8(job.form), .tile_rows = lutra_form_rows_i8(job.form)};
+    lutra_choose_parts(&job.parts, n_groups, job.k * gemm->weights->n, lutra_thread_pool_size(pool));
+    lutra_thread_pool_run(pool, n_groups * job.parts.n_parts, multiply_group, &job);
 }

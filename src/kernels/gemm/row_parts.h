@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How the rows of a product are cut: into parts, of which a task takes one, and a part into chunks of at most
+ * a tile's rows, both as even as whole units of rows allow.
+ *
+ * Where weights are few and rows enough, a thread has the same rows in product after product, with all of the
+ * weights: what one step writes then lies in the caches of the processor that reads it in the next. Many
+ * weights are cut instead, so that each thread brings but some of the panels; then rows are passed on.
+ */
+#ifndef LUTRA_KERNELS_GEMM_ROW_PARTS_H
+#define LUTRA_KERNELS_GEMM_ROW_PARTS_H
+
+#include <stddef.h>
+
+/* So many tasks per thread that a slower thread leaves some to the others. */
+#define LUTRA_TASKS_PER_THREAD ((size_t)3)
+/* Fewer would be multiplied in little more time than a panel is brought in, 2 to 12 rows' (docs/kernels.md).
+ */
+#define LUTRA_MIN_PART_ROWS ((size_t)64)
+/* More do not stay in a second-level cache, nor does it gain anything to bring all on each thread: measured,
+ * with two threads, for DeiT-Small's matrices (up to 590 K weights) and DeiT-Base's (up to 2.4 M). */
+#define LUTRA_MAX_WEIGHTS_OF_ALL ((size_t)1 << 20)
+
+typedef struct lutra_row_parts {
+    size_t m, unit; /* rows, and how many stay together */
+    size_t tile_rows, n_parts;
+} lutra_row_parts;
+
+static inline size_t lutra_row_units(const lutra_row_parts *parts, size_t rows)
+{
+    return rows / parts->unit + (rows % parts->unit != 0);
+}
+
+static inline size_t lutra_first_row(const lutra_row_parts *parts, size_t units)
+{
+    return units * parts->unit < parts->m ? units * parts->unit : parts->m;
+}
+
+/* The first row of `part`; of part n_parts, m. */
+static inline size_t lutra_part_row(const lutra_row_parts *parts, size_t part)
+{
+    return lutra_first_row(parts, lutra_row_units(parts, parts->m) * part / parts->n_parts);
+}
+
+static inline size_t lutra_part_chunks(const lutra_row_parts *parts, size_t part)
+{
+    const size_t rows = lutra_part_row(parts, part + 1) - lutra_part_row(parts, part);
+    return rows / parts->tile_rows + (rows % parts->tile_rows != 0);
+}
+
+/* The first row of `chunk` of `n_chunks` in `part`; of chunk n_chunks, that of the next part. */
+static inline size_t lutra_chunk_row(const lutra_row_parts *parts, size_t part, size_t chunk, size_t n_chunks)
+{
+    const size_t n_units = lutra_row_units(parts, parts->m);
+    const size_t begin = n_units * part / parts->n_parts, end = n_units * (part + 1) / parts->n_parts;
+    return lutra_first_row(parts, begin + (end - begin) * chunk / n_chunks);
+}
+
+/* Chooses the number of parts for `n_weights` in `n_groups` groups of panels on `n_threads` threads. */
+static inline void lutra_choose_parts(lutra_row_parts *parts, size_t n_groups, size_t n_weights,
+                                      size_t n_threads)
+{
+    const size_t n_chunks = parts->m / parts->tile_rows + (parts->m % parts->tile_rows != 0);
+    size_t each = 1;
+    for (size_t n = 2; n_weights <= LUTRA_MAX_WEIGHTS_OF_ALL && n <= n_threads; n++)
+        if (n_threads % n == 0 && parts->m / n >= LUTRA_MIN_PART_ROWS)
+            each = n;
+    parts->n_parts = each;
+    while (n_threads > 1 && parts->n_parts * n_groups < n_threads * LUTRA_TASKS_PER_THREAD)
+        parts->n_parts += each;
+    if (parts->n_parts > n_chunks)
+        parts->n_parts = n_chunks;
+}
+
+#endif
