@@ -52,6 +52,12 @@ static size_t width_of(const lutra_vit *vit, const lutra_step *step)
     }
 }
 
+/* Rows of what the way back of a step begins with: of what attends, also those that nobody reads. */
+static size_t rows_of(const lutra_vit *vit, const lutra_step *step)
+{
+    return step->op == LUTRA_OP_TOKENS || step->op == LUTRA_OP_ATTENTION ? vit->n_tokens : step->rows;
+}
+
 /* Floats of each row that the way back needs. */
 static size_t kept_columns(const lutra_vit *vit, const lutra_step *step)
 {
@@ -84,10 +90,9 @@ static lutra_status allocate_buffers(lutra_backward *b, lutra_error *error)
         return status;
     for (size_t i = 0; i < plan->n_steps; i++) {
         const lutra_step *step = &plan->steps[i];
-        const size_t rows = step->op == LUTRA_OP_TOKENS ? vit->n_tokens : step->rows;
         b->kept_at[i] = kept;
-        kept += step->rows * kept_columns(vit, step);
-        yielded = larger(yielded, rows * width_of(vit, step));
+        kept += rows_of(vit, step) * kept_columns(vit, step);
+        yielded = larger(yielded, rows_of(vit, step) * width_of(vit, step));
         if (step->op == LUTRA_OP_GEMM) {
             const lutra_matrix *w = &step->linear.weight->matrix;
             turned = larger(turned, (w->n + BLOCK) * w->k);
@@ -183,7 +188,7 @@ static void keep(const lutra_backward *b, size_t index)
     if (n > 0 && step->op == LUTRA_OP_GEMM)
         keep_slopes(b, step, to);
     else if (n > 0)
-        for (size_t row = 0; row < step->rows; row++)
+        for (size_t row = 0; row < rows_of(&b->model->vit, step); row++)
             memcpy(to + row * n, lutra_context_operand(b->context, &step->a) + row * step->a.ld,
                    n * sizeof *to);
 }
@@ -362,7 +367,7 @@ static void back_mean(const lutra_backward *b, const lutra_step *step, const flo
 static void take_gradient(const lutra_backward *b, const lutra_step *step)
 {
     const lutra_vit *vit = &b->model->vit;
-    const size_t rows = step->op == LUTRA_OP_TOKENS ? vit->n_tokens : step->rows, n = width_of(vit, step);
+    const size_t rows = rows_of(vit, step), n = width_of(vit, step);
     float *from = gradient_at(b, &step->c);
     for (size_t row = 0; row < rows; row++) {
         memcpy(b->yielded + row * n, from + row * step->c.ld, n * sizeof(float));

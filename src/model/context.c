@@ -133,7 +133,8 @@ static void run_attention(const struct run *run, const lutra_step *step)
 {
     const lutra_attention attention = {
         .batch = run->batch,
-        .n_tokens = step->rows,
+        .n_tokens = run->vit->n_tokens,
+        .n_queries = step->rows,
         .n_heads = run->vit->n_heads,
         .head_dim = run->vit->dim / run->vit->n_heads,
         .qkv = at(run, &step->a),

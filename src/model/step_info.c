@@ -61,10 +61,10 @@ void lutra_step_describe(const lutra_vit *vit, const lutra_step *step, lutra_ste
         info->weight_bytes = floats(2 * dim);
         break;
     case LUTRA_OP_ATTENTION:
-        info->n = step->rows;
+        info->n = vit->n_tokens;
         info->k = vit->dim;
-        info->macs = 2 * (uint64_t)step->rows * step->rows * dim;
-        info->read_bytes = floats(3 * row_floats);
+        info->macs = 2 * (uint64_t)step->rows * vit->n_tokens * dim;
+        info->read_bytes = floats(row_floats + 2 * vit->n_tokens * dim);
         break;
     case LUTRA_OP_MEAN:
         info->read_bytes = floats(vit->n_patches * dim);

@@ -130,8 +130,8 @@ static void plan_block(struct builder *builder)
     const lutra_vit_block *block = &vit->blocks[builder->block];
     const size_t n = vit->n_tokens, dim = vit->dim;
     const lutra_operand x = builder->x, y = builder->y;
-    const lutra_operand qkv = view(builder->wide, n, row_floats(3 * dim));
-    /* Behind the last attention only the pooled token is still needed. */
+    const lutra_operand qkv = view(builder->qkv, n, row_floats(3 * dim));
+    /* From the last attention on only the pooled token is needed. */
     const bool one_row = builder->block + 1 == vit->depth && vit->pool == LUTRA_POOL_TOKEN &&
                          !vit->head_dist.weight && (vit->n_classes || !vit->distilled);
     const size_t rows = one_row ? 1 : n;
@@ -146,7 +146,7 @@ static void plan_block(struct builder *builder)
         add_gemm(builder, n, &block->v, y, column(qkv, 2 * dim));
     }
     share_rows(builder, norm1);
-    add(builder, LUTRA_OP_ATTENTION, n, qkv, y, "blocks.%zu.attention", builder->block);
+    add(builder, LUTRA_OP_ATTENTION, rows, qkv, y, "blocks.%zu.attention", builder->block);
     add_residual(add_gemm(builder, rows, &block->proj, y, x), block->scale1);
     const size_t norm2 = builder->plan->n_steps;
     add_norm(builder, rows, block->norm2, x, y, "norm2");

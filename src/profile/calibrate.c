@@ -121,6 +121,7 @@ static lutra_status calibrate_attention_in(const lutra_calibration *b, bool bf16
                      dim = heads * kinds_of[i].head_dim;
         jobs[i] = (attention_job){{.batch = 1,
                                    .n_tokens = t,
+                                   .n_queries = t,
                                    .n_heads = heads,
                                    .head_dim = kinds_of[i].head_dim,
                                    .qkv = qkv,

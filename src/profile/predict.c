@@ -69,9 +69,9 @@ static void ask_attention(const target *t, const lutra_step_info *info, work *w)
 {
     const lutra_efficiency *e = &t->device->efficiency;
     const bool bf16 = attends_in_bf16(t);
-    const double m = (double)info->m;
+    const double scores = (double)info->m * (double)info->n;
     w->macs = (double)t->batch * (double)info->macs;
-    w->vector_work = (double)t->batch * m * m * (double)t->vit->n_heads * (bf16 ? e->score_bf16 : e->score);
+    w->vector_work = (double)t->batch * scores * (double)t->vit->n_heads * (bf16 ? e->score_bf16 : e->score);
     w->peak_macs = bf16 ? t->device->macs_per_cycle_bf16 * e->share_attention_bf16
                         : t->device->macs_per_cycle_f32 * e->share_attention;
 }

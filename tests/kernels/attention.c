@@ -189,15 +189,16 @@ static void run_attention(const harness *h, lutra_thread_pool *pool, const lutra
         lutra_attention_f32(h->kernels, pool, a, scratch);
 }
 
-static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_heads, size_t head_dim,
-                            bool bf16)
+static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_queries, size_t n_heads,
+                            size_t head_dim, bool bf16)
 {
     static const size_t threads[] = {1, 2, 5};
     const size_t dim = n_heads * head_dim, ld_qkv = 3 * dim + random_below(h, 4),
                  ld_out = dim + random_below(h, 4);
-    const size_t out_floats = (batch * n_tokens - 1) * ld_out + dim;
+    const size_t out_floats = ((batch - 1) * n_tokens + n_queries - 1) * ld_out + dim;
     float *first = NULL;
-    begin_case(h, "batch %zu, %zu tokens, %zu heads of %zu", batch, n_tokens, n_heads, head_dim);
+    begin_case(h, "batch %zu, %zu tokens, %zu queries, %zu heads of %zu", batch, n_tokens, n_queries, n_heads,
+               head_dim);
     const size_t qkv_floats = (batch * n_tokens - 1) * ld_qkv + 3 * dim;
     float *qkv = guarded_floats(h, qkv_floats, ORDINARY), *exact = guarded_floats(h, qkv_floats, ORDINARY);
     memcpy(exact, qkv, qkv_floats * sizeof *qkv);
@@ -207,7 +208,15 @@ static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_
         lutra_thread_pool *pool = start_pool(threads[t]);
         float *out = guarded_floats(h, out_floats, ORDINARY);
         void *scratch = guarded(h, lutra_attention_scratch(head_dim, threads[t]), 64);
-        lutra_attention a = {batch, n_tokens, n_heads, head_dim, qkv, ld_qkv, out, ld_out};
+        lutra_attention a = {.batch = batch,
+                             .n_tokens = n_tokens,
+                             .n_queries = n_queries,
+                             .n_heads = n_heads,
+                             .head_dim = head_dim,
+                             .qkv = qkv,
+                             .ld_qkv = ld_qkv,
+                             .out = out,
+                             .ld_out = ld_out};
         if (t > 0)
             memcpy(out, first, out_floats * sizeof *out); /* what lies between the rows must be the same */
         run_attention(h, pool, &a, bf16, scratch);
@@ -216,7 +225,7 @@ static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_
         else if (memcmp(out, first, out_floats * sizeof *out) != 0)
             fail_case(h, "differs between %zu and %zu threads", threads[0], threads[t]);
         for (size_t sample = 0; sample < (t ? 0 : 100); sample++) {
-            const size_t image = random_below(h, batch), token = random_below(h, n_tokens);
+            const size_t image = random_below(h, batch), token = random_below(h, n_queries);
             const size_t head = random_below(h, n_heads), j = random_below(h, head_dim);
             const float *of_image = exact + image * n_tokens * ld_qkv + head * head_dim;
             double magnitude;
@@ -233,13 +242,15 @@ static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_
 
 static void check_all_attention(harness *h, bool bf16)
 {
-    check_attention(h, 1, 1, 1, 1, bf16);
-    check_attention(h, 2, 3, 2, 5, bf16);
-    check_attention(h, 1, 197, 3, 64, bf16);
-    check_attention(h, 2, 50, 2, 80, bf16);
-    check_attention(h, 1, 256, 1, 16, bf16);
-    check_attention(h, 1, 257, 1, 24, bf16); /* one key in the second block */
-    check_attention(h, 1, 577, 2, 33, bf16);
+    check_attention(h, 1, 1, 1, 1, 1, bf16);
+    check_attention(h, 2, 3, 3, 2, 5, bf16);
+    check_attention(h, 1, 197, 197, 3, 64, bf16);
+    check_attention(h, 2, 50, 50, 2, 80, bf16);
+    check_attention(h, 1, 256, 256, 1, 16, bf16);
+    check_attention(h, 1, 257, 257, 1, 24, bf16); /* one key in the second block */
+    check_attention(h, 1, 577, 577, 2, 33, bf16);
+    check_attention(h, 2, 197, 1, 3, 64, bf16);
+    check_attention(h, 3, 300, 20, 2, 16, bf16);
 }
 
 void test_attention(harness *h)
@@ -357,14 +368,15 @@ static void bench_all_attention(harness *h, void (*call)(void *), double peak)
             bench.kernels = h->kernels;
             bench.pool = start_pool(n_threads);
             bench.scratch = guarded(h, lutra_attention_scratch(64, n_threads), 64);
-            bench.attention = (lutra_attention){1,
-                                                n,
-                                                heads,
-                                                64,
-                                                guarded_floats(h, n * 3 * dim, ORDINARY),
-                                                3 * dim,
-                                                guarded(h, n * dim * 4, 64),
-                                                dim};
+            bench.attention = (lutra_attention){.batch = 1,
+                                                .n_tokens = n,
+                                                .n_queries = n,
+                                                .n_heads = heads,
+                                                .head_dim = 64,
+                                                .qkv = guarded_floats(h, n * 3 * dim, ORDINARY),
+                                                .ld_qkv = 3 * dim,
+                                                .out = guarded(h, n * dim * 4, 64),
+                                                .ld_out = dim};
             const double gmacs = 2.0 * (double)(n * n * dim) / time_call(call, NULL, n_threads) * 1e-9;
             printf("  %zu tokens, %zu heads of 64, %zu thread%s: %.1f GMAC/s", n, heads, n_threads,
                    n_threads > 1 ? "s" : "", gmacs);

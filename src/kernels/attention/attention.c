@@ -218,10 +218,10 @@ static void attend_head(void *argument, size_t task, size_t worker)
     const struct job *job = argument;
     const lutra_attention *a = job->attention;
     const struct workspace w = workspace_of(job, worker);
-    const size_t image = task / job->n_parts / a->n_heads, head = task / job->n_parts % a->n_heads;
-    const size_t part = task % job->n_parts;
-    const size_t first = a->n_tokens * part / job->n_parts;
-    const size_t n = a->n_tokens * (part + 1) / job->n_parts - first;
+    const size_t image = task / (job->n_parts * a->n_heads), head = task % a->n_heads;
+    const size_t part = task / a->n_heads % job->n_parts;
+    const size_t first = a->n_queries * part / job->n_parts;
+    const size_t n = a->n_queries * (part + 1) / job->n_parts - first;
     const size_t n_chunks = divide_up(n, job->kernels->tile_rows);
     const float *qkv = a->qkv + image * a->n_tokens * a->ld_qkv + head * a->head_dim;
     float *out = a->out + (image * a->n_tokens + first) * a->ld_out + head * a->head_dim;
@@ -254,14 +254,14 @@ static void attend_all(const lutra_kernels *kernels, lutra_thread_pool *pool,
                       .bf16 = bf16,
                       .pairs = bf16 && has_pairs(kernels),
                       .scratch = scratch,
-                      .n_parts = divide_up(attention->n_tokens, MAX_TASK_QUERIES),
+                      .n_parts = divide_up(attention->n_queries, MAX_TASK_QUERIES),
                       .scale = 1.0f / sqrtf((float)attention->head_dim)};
-    if (n_heads == 0 || attention->n_tokens == 0)
+    if (n_heads == 0 || attention->n_queries == 0)
         return;
     /* Each part packs the keys and values again: no more parts than balance the threads. */
     const size_t wanted = n_threads > 1 ? divide_up(n_threads * TASKS_PER_THREAD, n_heads) : 1;
     if (job.n_parts < wanted)
-        job.n_parts = smaller(wanted, divide_up(attention->n_tokens, kernels->tile_rows));
+        job.n_parts = smaller(wanted, divide_up(attention->n_queries, kernels->tile_rows));
     lutra_thread_pool_run(pool, n_heads * job.n_parts, attend_head, &job);
 }
 

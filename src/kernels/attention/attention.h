@@ -8,9 +8,10 @@
 
 typedef struct lutra_attention {
     size_t batch, n_tokens, n_heads, head_dim;
+    size_t n_queries; /* of each picture: its first tokens, 1..n_tokens, are all that attend */
     const float *qkv; /* [batch * n_tokens][ld_qkv]: q, k, v each [n_heads][head_dim] within a row */
     size_t ld_qkv;
-    float *out; /* [batch * n_tokens][ld_out]: [n_heads][head_dim] within a row */
+    float *out; /* [batch * n_tokens][ld_out]: [n_heads][head_dim] within a row, of the queries alone */
     size_t ld_out;
 } lutra_attention;
 
