@@ -16,6 +16,8 @@
 #include "model/steps.h"
 
 #define MAX_BATCH 1024
+/* Fewer are not worth waking a thread for. */
+#define TOKENS_PER_TASK ((size_t)16)
 
 struct lutra_context {
     const lutra_model *model;
@@ -173,17 +175,39 @@ static void run_patches(const struct run *run, const lutra_step *step)
     lutra_patches_i8(context->kernels, context->pool, &patches, context->scratch);
 }
 
+struct tokens_job {
+    const struct run *run;
+    const lutra_step *step;
+};
+
+/* Some of the tokens of all pictures, n_tokens a picture. */
+static void bring_tokens(void *argument, size_t task, size_t worker)
+{
+    const struct tokens_job *job = argument;
+    const lutra_step *step = job->step;
+    const lutra_vit *vit = job->run->vit;
+    const size_t n_tokens = vit->n_tokens, dim = vit->dim, end = job->run->batch * n_tokens;
+    (void)worker;
+    for (size_t i = task * TOKENS_PER_TASK; i < end && i < (task + 1) * TOKENS_PER_TASK; i++) {
+        const size_t b = i / n_tokens, token = i % n_tokens;
+        float *out = at(job->run, &step->c) + b * step->c.stride + token * dim;
+        if (token < vit->n_prefix) {
+            memcpy(out, vit->prefix + token * dim, dim * sizeof *out);
+            continue;
+        }
+        const size_t patch = token - vit->n_prefix;
+        const float *embedded = at(job->run, &step->a) + b * step->a.stride + patch * dim;
+        for (size_t j = 0; j < dim; j++)
+            out[j] = embedded[j] + vit->positions[patch * dim + j];
+    }
+}
+
 static void run_tokens(const struct run *run, const lutra_step *step)
 {
-    const lutra_vit *vit = run->vit;
-    const size_t n_prefix = vit->n_prefix * vit->dim, n_patches = vit->n_patches * vit->dim;
-    for (size_t b = 0; b < run->batch; b++) {
-        const float *patches = at(run, &step->a) + b * step->a.stride; /* [n_patches][dim] */
-        float *tokens = at(run, &step->c) + b * step->c.stride;        /* [n_tokens][dim] */
-        memcpy(tokens, vit->prefix, n_prefix * sizeof *tokens);
-        for (size_t i = 0; i < n_patches; i++)
-            tokens[n_prefix + i] = patches[i] + vit->positions[i];
-    }
+    struct tokens_job job = {.run = run, .step = step};
+    const size_t n = run->batch * run->vit->n_tokens;
+    lutra_thread_pool_run(run->context->pool, (n + TOKENS_PER_TASK - 1) / TOKENS_PER_TASK, bring_tokens,
+                          &job);
 }
 
 static void run_mean(const struct run *run, const lutra_step *step)
