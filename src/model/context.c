@@ -25,8 +25,9 @@ struct lutra_context {
     lutra_thread_pool *pool;
     size_t max_batch;
     lutra_mode mode;
-    lutra_matrix_i8 *weights_i8;  /* [n_matrices of the model] in mode int8, else NULL */
-    float *arena;                 /* [plan.arena_floats * max_batch] */
+    lutra_matrix_i8 *weights_i8; /* [n_matrices of the model] in mode int8, else NULL */
+    lutra_layout layout;
+    float *arena;                 /* [plan.arena_floats[layout] * max_batch] */
     void *scratch;                /* what products and attention need */
     lutra_step_observer observer; /* or NULL */
     void *observer_user;
@@ -42,9 +43,14 @@ struct run {
                     */
 };
 
+static float *place(const lutra_context *context, const lutra_operand *operand)
+{
+    return context->arena + operand->base[context->layout] * context->max_batch + operand->offset;
+}
+
 static float *at(const struct run *run, const lutra_operand *operand)
 {
-    return run->context->arena + operand->base * run->context->max_batch + operand->offset;
+    return place(run->context, operand);
 }
 
 /* How the rows of a batch are passed on: all at once where they follow each other evenly in every operand,
@@ -347,7 +353,7 @@ bool lutra_context_product(const lutra_context *context, size_t index, size_t ba
 
 const float *lutra_context_operand(const lutra_context *context, const lutra_operand *operand)
 {
-    return context->arena + operand->base * context->max_batch + operand->offset;
+    return place(context, operand);
 }
 
 void lutra_context_step(lutra_context *context, size_t index, const uint8_t *pixels, size_t batch,
@@ -369,7 +375,7 @@ void lutra_context_step(lutra_context *context, size_t index, const uint8_t *pix
 
 float *lutra_context_arena(lutra_context *context, size_t *n)
 {
-    *n = context->model->plan.arena_floats * context->max_batch;
+    *n = context->model->plan.arena_floats[context->layout] * context->max_batch;
     return context->arena;
 }
 
@@ -410,7 +416,9 @@ static bool scratch_bytes(const lutra_context *context, size_t n_threads, size_t
 static lutra_status allocate_memory(lutra_context *context, size_t n_threads, lutra_error *error)
 {
     size_t floats, scratch;
-    if (!lutra_size_multiply(context->model->plan.arena_floats, context->max_batch, &floats) ||
+    context->layout = n_threads > 1 ? LUTRA_LAYOUT_OF_SEVERAL : LUTRA_LAYOUT_OF_ONE;
+    if (!lutra_size_multiply(context->model->plan.arena_floats[context->layout], context->max_batch,
+                             &floats) ||
         !scratch_bytes(context, n_threads, &scratch))
         return lutra_fail_memory(error, SIZE_MAX, "activations");
     lutra_status status = lutra_allocate(floats, sizeof(float), "activations", &context->arena, error);

@@ -19,10 +19,17 @@ typedef enum lutra_op {
     LUTRA_OP_COPY,    /* of one token */
 } lutra_op;
 
+/* How buffers lie in the arena. One thread has the least memory, and so the most of it in its caches. With
+ * several, keys and values are read by all of them, and hidden rows by the one that writes them: those rows
+ * have memory of their own, for where keys lay each line would first have to be taken from the other
+ * processors. */
+typedef enum lutra_layout { LUTRA_LAYOUT_OF_ONE, LUTRA_LAYOUT_OF_SEVERAL, LUTRA_N_LAYOUTS } lutra_layout;
+
 /* Rows of floats in the arena. A picture's rows lie `ld` apart, pictures `stride` apart; `base` and `stride`
  * count floats for a batch of one: `base` is multiplied by the largest batch. */
 typedef struct lutra_operand {
-    size_t base, offset, ld, stride;
+    size_t base[LUTRA_N_LAYOUTS];
+    size_t offset, ld, stride;
 } lutra_operand;
 
 typedef struct lutra_step {
@@ -44,9 +51,9 @@ typedef struct lutra_step {
 typedef struct lutra_plan {
     lutra_step *steps;
     size_t n_steps;
-    size_t arena_floats;            /* for a batch of one */
-    lutra_operand features, logits; /* one row a picture */
-    size_t max_k;                   /* the most inputs of any product */
+    size_t arena_floats[LUTRA_N_LAYOUTS]; /* for a batch of one */
+    lutra_operand features, logits;       /* one row a picture */
+    size_t max_k;                         /* the most inputs of any product */
 } lutra_plan;
 
 /* The steps live as long as the binding. */

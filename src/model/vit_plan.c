@@ -8,12 +8,14 @@
 struct builder {
     const lutra_vit *vit;
     lutra_plan *plan;
-    /* Four buffers serve every step:
-     *   x       [n_tokens][dim]  the residual stream
-     *   y       [n_tokens][dim]  what is normalised, what attention yields
-     *   wide    [n_tokens][max(3 dim, mlp_dim)] or [n_patches][3 patch patch]
+    /* These buffers serve every step:
+     *   x       [n_tokens][dim]      the residual stream
+     *   y       [n_tokens][dim]      what is normalised, what attention yields
+     *   qkv     [n_tokens][3 dim]    queries, keys, values
+     *   hidden  [n_tokens][mlp_dim]  behind fc1, before the blocks [n_patches][3 patch patch]; where qkv lies
+     *                                in the layout of one thread
      *   one row each: the features and the logits (two of them where two heads are averaged) */
-    lutra_operand x, y, wide;
+    lutra_operand x, y, qkv, hidden;
     lutra_operand logits_dist;
     size_t block; /* at hand, or LUTRA_NO_BLOCK */
 };
@@ -25,8 +27,11 @@ static size_t max(size_t a, size_t b)
 
 static lutra_operand reserve(lutra_plan *plan, size_t rows, size_t columns)
 {
-    const lutra_operand operand = {.base = plan->arena_floats, .ld = columns, .stride = rows * columns};
-    plan->arena_floats += (rows * columns + 15) / 16 * 16; /* keeps every buffer on a cache line */
+    lutra_operand operand = {.ld = columns, .stride = rows * columns};
+    for (size_t i = 0; i < LUTRA_N_LAYOUTS; i++) {
+        operand.base[i] = plan->arena_floats[i];
+        plan->arena_floats[i] += (rows * columns + 15) / 16 * 16; /* keeps every buffer on a cache line */
+    }
     return operand;
 }
 
@@ -37,10 +42,22 @@ static size_t row_floats(size_t columns)
     return columns % 1024 ? columns : columns + 16;
 }
 
+static void reserve_hidden(struct builder *builder, size_t floats)
+{
+    lutra_plan *plan = builder->plan;
+    const size_t place = builder->qkv.base[LUTRA_LAYOUT_OF_ONE],
+                 end = plan->arena_floats[LUTRA_LAYOUT_OF_ONE];
+    plan->arena_floats[LUTRA_LAYOUT_OF_ONE] = place;
+    builder->hidden = reserve(plan, 1, floats);
+    plan->arena_floats[LUTRA_LAYOUT_OF_ONE] = max(plan->arena_floats[LUTRA_LAYOUT_OF_ONE], end);
+}
+
 /* The same memory, seen as rows of another length. */
 static lutra_operand view(lutra_operand buffer, size_t rows, size_t columns)
 {
-    return (lutra_operand){.base = buffer.base, .ld = columns, .stride = rows * columns};
+    buffer.ld = columns;
+    buffer.stride = rows * columns;
+    return buffer;
 }
 
 static lutra_operand column(lutra_operand operand, size_t column)
@@ -114,7 +131,7 @@ static void add_norm(struct builder *builder, size_t rows, lutra_norm norm, lutr
 static void plan_embedding(struct builder *builder)
 {
     const lutra_vit *vit = builder->vit;
-    const lutra_operand patches = view(builder->wide, vit->n_patches, 3 * vit->patch * vit->patch);
+    const lutra_operand patches = view(builder->hidden, vit->n_patches, 3 * vit->patch * vit->patch);
     const lutra_operand embedded = view(builder->y, vit->n_patches, vit->dim);
     add(builder, LUTRA_OP_PATCHES, vit->n_patches, patches, patches, "patches");
     add_gemm(builder, vit->n_patches, &vit->patch_embed, patches, embedded);
@@ -135,7 +152,7 @@ static void plan_block(struct builder *builder)
     const bool one_row = builder->block + 1 == vit->depth && vit->pool == LUTRA_POOL_TOKEN &&
                          !vit->head_dist.weight && (vit->n_classes || !vit->distilled);
     const size_t rows = one_row ? 1 : n;
-    const lutra_operand hidden = view(builder->wide, rows, row_floats(vit->mlp_dim));
+    const lutra_operand hidden = view(builder->hidden, rows, row_floats(vit->mlp_dim));
     const size_t norm1 = builder->plan->n_steps;
     add_norm(builder, n, block->norm1, x, y, "norm1");
     if (block->qkv.weight) {
@@ -211,7 +228,7 @@ lutra_status lutra_vit_plan(lutra_binding *binding, const lutra_vit *vit, lutra_
     struct builder builder = {.vit = vit, .plan = plan, .block = LUTRA_NO_BLOCK};
     *plan = (lutra_plan){0};
     /* No more than reserve() will count, which a machine of 32 bits could not. */
-    const uint64_t floats = (uint64_t)n * (2 * dim + max(row_floats(3 * dim), row_floats(vit->mlp_dim))) +
+    const uint64_t floats = (uint64_t)n * (2 * dim + row_floats(3 * dim) + row_floats(vit->mlp_dim)) +
                             patches + (uint64_t)2 * vit->n_features + (uint64_t)2 * vit->n_classes;
     if (floats > PTRDIFF_MAX / sizeof(float) - 1024)
         return lutra_fail(error, LUTRA_ERROR_MEMORY, lutra_safetensors_path(binding->file), LUTRA_NO_OFFSET,
@@ -222,10 +239,11 @@ lutra_status lutra_vit_plan(lutra_binding *binding, const lutra_vit *vit, lutra_
         return status;
     builder.x = reserve(plan, n, dim);
     builder.y = reserve(plan, n, dim);
-    builder.wide = reserve(plan, 1, max(n * max(row_floats(3 * dim), row_floats(vit->mlp_dim)), patches));
     plan->features = reserve(plan, 1, vit->n_features);
     plan->logits = reserve(plan, 1, vit->n_classes);
     builder.logits_dist = reserve(plan, 1, vit->head_dist.weight ? vit->n_classes : 0);
+    builder.qkv = reserve(plan, n, row_floats(3 * dim));
+    reserve_hidden(&builder, max(n * row_floats(vit->mlp_dim), patches));
     plan_embedding(&builder);
     for (builder.block = 0; builder.block < vit->depth; builder.block++)
         plan_block(&builder);
