@@ -25,7 +25,7 @@ struct lutra_backward {
     lutra_context *context;
     float *kept;     /* of steps that are not linear: their inputs, or the activations' slopes */
     size_t *kept_at; /* [n_steps] where a step's begins in `kept` */
-    float *gradient; /* [plan.arena_floats[LUTRA_LAYOUT_OF_ONE]] */
+    float *gradient; /* [plan.arena_floats[LUTRA_LAYOUT_TIGHT]] */
     float *yielded;  /* the gradient in what the step at hand yields, [rows][width] */
     float *turned;   /* a matrix's columns as rows */
     float *work;     /* what the step at hand needs beside */
@@ -100,7 +100,7 @@ static lutra_status allocate_buffers(lutra_backward *b, lutra_error *error)
         }
     }
     if ((status = lutra_allocate(kept, sizeof(float), what, &b->kept, error)) ||
-        (status = lutra_allocate(plan->arena_floats[LUTRA_LAYOUT_OF_ONE], sizeof(float), what, &b->gradient,
+        (status = lutra_allocate(plan->arena_floats[LUTRA_LAYOUT_TIGHT], sizeof(float), what, &b->gradient,
                                  error)) ||
         (status = lutra_allocate(yielded, sizeof(float), what, &b->yielded, error)) ||
         (status = lutra_allocate(turned, sizeof(float), what, &b->turned, error)) ||
@@ -209,7 +209,7 @@ void lutra_backward_forward(lutra_backward *b, const uint8_t *pixels, float *out
 
 static float *gradient_at(const lutra_backward *b, const lutra_operand *operand)
 {
-    return b->gradient + operand->base[LUTRA_LAYOUT_OF_ONE] + operand->offset;
+    return b->gradient + operand->base[LUTRA_LAYOUT_TIGHT] + operand->offset;
 }
 
 static void add_rows(float *to, size_t ld, const float *from /* [rows][n] */, size_t rows, size_t n)
@@ -418,7 +418,7 @@ static void back(const lutra_backward *b, size_t index, lutra_gradient_visitor *
 void lutra_backward_run(lutra_backward *b, const float *gradient, lutra_gradient_visitor *visitor, void *user)
 {
     const lutra_plan *plan = &b->model->plan;
-    memset(b->gradient, 0, plan->arena_floats[LUTRA_LAYOUT_OF_ONE] * sizeof *b->gradient);
+    memset(b->gradient, 0, plan->arena_floats[LUTRA_LAYOUT_TIGHT] * sizeof *b->gradient);
     memcpy(gradient_at(b, outputs_of(b->model)), gradient, lutra_backward_n_outputs(b) * sizeof *gradient);
     for (size_t i = plan->n_steps; i-- > 0;)
         back(b, i, visitor, user);

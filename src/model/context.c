@@ -416,7 +416,8 @@ static bool scratch_bytes(const lutra_context *context, size_t n_threads, size_t
 static lutra_status allocate_memory(lutra_context *context, size_t n_threads, lutra_error *error)
 {
     size_t floats, scratch;
-    context->layout = n_threads > 1 ? LUTRA_LAYOUT_OF_SEVERAL : LUTRA_LAYOUT_OF_ONE;
+    /* Of several pictures little stays in the caches either way. */
+    context->layout = n_threads > 1 && context->max_batch == 1 ? LUTRA_LAYOUT_APART : LUTRA_LAYOUT_TIGHT;
     if (!lutra_size_multiply(context->model->plan.arena_floats[context->layout], context->max_batch,
                              &floats) ||
         !scratch_bytes(context, n_threads, &scratch))

@@ -19,11 +19,10 @@ typedef enum lutra_op {
     LUTRA_OP_COPY,    /* of one token */
 } lutra_op;
 
-/* How buffers lie in the arena. One thread has the least memory, and so the most of it in its caches. With
- * several, keys and values are read by all of them, and hidden rows by the one that writes them: those rows
- * have memory of their own, for where keys lay each line would first have to be taken from the other
- * processors. */
-typedef enum lutra_layout { LUTRA_LAYOUT_OF_ONE, LUTRA_LAYOUT_OF_SEVERAL, LUTRA_N_LAYOUTS } lutra_layout;
+/* How buffers lie in the arena: tight, most of them stay in a thread's caches. But several threads all read
+ * keys and values, and where hidden rows are then written into the same lines, each is first taken from the
+ * other processors: apart, hidden rows have memory of their own. */
+typedef enum lutra_layout { LUTRA_LAYOUT_TIGHT, LUTRA_LAYOUT_APART, LUTRA_N_LAYOUTS } lutra_layout;
 
 /* Rows of floats in the arena. A picture's rows lie `ld` apart, pictures `stride` apart; `base` and `stride`
  * count floats for a batch of one: `base` is multiplied by the largest batch. */

@@ -13,7 +13,7 @@ struct builder {
      *   y       [n_tokens][dim]      what is normalised, what attention yields
      *   qkv     [n_tokens][3 dim]    queries, keys, values
      *   hidden  [n_tokens][mlp_dim]  behind fc1, before the blocks [n_patches][3 patch patch]; where qkv lies
-     *                                in the layout of one thread
+     *                                in the tight layout
      *   one row each: the features and the logits (two of them where two heads are averaged) */
     lutra_operand x, y, qkv, hidden;
     lutra_operand logits_dist;
@@ -45,11 +45,10 @@ static size_t row_floats(size_t columns)
 static void reserve_hidden(struct builder *builder, size_t floats)
 {
     lutra_plan *plan = builder->plan;
-    const size_t place = builder->qkv.base[LUTRA_LAYOUT_OF_ONE],
-                 end = plan->arena_floats[LUTRA_LAYOUT_OF_ONE];
-    plan->arena_floats[LUTRA_LAYOUT_OF_ONE] = place;
+    const size_t place = builder->qkv.base[LUTRA_LAYOUT_TIGHT], end = plan->arena_floats[LUTRA_LAYOUT_TIGHT];
+    plan->arena_floats[LUTRA_LAYOUT_TIGHT] = place;
     builder->hidden = reserve(plan, 1, floats);
-    plan->arena_floats[LUTRA_LAYOUT_OF_ONE] = max(plan->arena_floats[LUTRA_LAYOUT_OF_ONE], end);
+    plan->arena_floats[LUTRA_LAYOUT_TIGHT] = max(plan->arena_floats[LUTRA_LAYOUT_TIGHT], end);
 }
 
 /* The same memory, seen as rows of another length. */

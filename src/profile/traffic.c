@@ -62,7 +62,7 @@ static void touch_bytes(trace *t, size_t first, size_t offset, size_t n)
 static void touch_row(trace *t, const lutra_operand *operand, size_t rows, size_t row, size_t column,
                       size_t n)
 {
-    const size_t at = operand->base[LUTRA_LAYOUT_OF_ONE] * t->batch + operand->offset +
+    const size_t at = operand->base[LUTRA_LAYOUT_TIGHT] * t->batch + operand->offset +
                       row / rows * operand->stride + row % rows * operand->ld + column;
     touch_bytes(t, 0, at * sizeof(float), n * sizeof(float));
 }
@@ -319,7 +319,7 @@ static bool scratch_lines(const trace *t, size_t *lines)
 static bool lay_out(trace *t, size_t *n_lines)
 {
     size_t scratch, arena;
-    if (!scratch_lines(t, &scratch) || !lutra_size_multiply(t->model->plan.arena_floats[LUTRA_LAYOUT_OF_ONE],
+    if (!scratch_lines(t, &scratch) || !lutra_size_multiply(t->model->plan.arena_floats[LUTRA_LAYOUT_TIGHT],
                                                             t->batch * sizeof(float), &arena))
         return false;
     t->scratch = divide_up(arena, LINE);
