@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Arithmetic on sizes that come from files: true and the result, or false on overflow. */
+/* Arithmetic on sizes: on those that come from files true and the result, or false on overflow. */
 #ifndef LUTRA_BASE_SIZE_H
 #define LUTRA_BASE_SIZE_H
 
@@ -28,6 +28,22 @@ static inline bool lutra_size_from(uint64_t number, size_t *size)
 static inline size_t lutra_round_up(size_t value, size_t step)
 {
     return (value + step - 1) / step * step;
+}
+
+/* `a` / `b`, rounded up. */
+static inline size_t lutra_divide_up(size_t a, size_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static inline size_t lutra_smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t lutra_larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
 }
 
 #endif

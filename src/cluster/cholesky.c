@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/size.h"
 
 #define BLOCK 64
 #define TILE 8 /* sums that stay in registers */
@@ -92,8 +93,8 @@ lutra_status lutra_cholesky(double *a, size_t n, lutra_thread_pool *pool, lutra_
             status = lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
                                 "a matrix of moments is not positive definite");
         else
-            lutra_thread_pool_run(pool, (n - first - job.width + ROWS_PER_TASK - 1) / ROWS_PER_TASK,
-                                  finish_rows, &job);
+            lutra_thread_pool_run(pool, lutra_divide_up(n - first - job.width, ROWS_PER_TASK), finish_rows,
+                                  &job);
     }
     free(turned);
     return status;

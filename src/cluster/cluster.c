@@ -55,7 +55,7 @@ static double sum_of(const double *terms, size_t n)
 
 static void run_pass(lutra_thread_pool *pool, lutra_task *task, pass *p)
 {
-    lutra_thread_pool_run(pool, (p->source->n + ROWS_PER_TASK - 1) / ROWS_PER_TASK, task, p);
+    lutra_thread_pool_run(pool, lutra_divide_up(p->source->n, ROWS_PER_TASK), task, p);
 }
 
 static size_t end_of(const pass *p, size_t task)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/size.h"
 #include "cluster/quadratic.h"
 #include "kernels/gemm/gemm.h"
 
@@ -15,8 +16,8 @@
 
 lutra_status lutra_coupling_create(lutra_coupling *c, size_t n, lutra_error *error)
 {
-    const size_t n_groups = (n + LUTRA_COUPLED_ROWS - 1) / LUTRA_COUPLED_ROWS;
-    *c = (lutra_coupling){.n = n, .group = (n + n_groups - 1) / n_groups};
+    const size_t n_groups = lutra_divide_up(n, LUTRA_COUPLED_ROWS);
+    *c = (lutra_coupling){.n = n, .group = lutra_divide_up(n, n_groups)};
     return lutra_allocate(n * c->group, sizeof *c->of, "what rows have in common", &c->of, error);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/size.h"
 #include "cluster/histogram.h"
 
 /* The squared error may be this much above the optimum over the sorted values, at most. */
@@ -20,18 +21,13 @@
 #define MAX_REFINEMENTS 2
 #define REFINEMENT 4 /* times as many bins */
 
-static size_t larger_of(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 /* The histogram is refined until the bound holds; values that it cannot hold apart are sorted. */
 static lutra_status fit_free_centres(const lutra_values *values, const lutra_clustering_options *options,
                                      lutra_thread_pool *pool, lutra_bins *bins, lutra_kmeans_1d *fit,
                                      double *gap, lutra_error *error)
 {
     const size_t k = options->n_clusters;
-    size_t n_wanted = larger_of(k * BINS_PER_CLUSTER, MIN_BINS);
+    size_t n_wanted = lutra_larger(k * BINS_PER_CLUSTER, MIN_BINS);
     bool exact = options->exact;
     for (int refinements = 0;; refinements++) {
         lutra_status status = exact ? lutra_sort_values(values, bins, error)

@@ -68,7 +68,7 @@ static void turn_inputs(void *moments_, size_t task, size_t worker)
 static void add_held(lutra_moments *m, const lutra_kernels *kernels, lutra_thread_pool *pool)
 {
     const size_t k = m->k;
-    lutra_thread_pool_run(pool, (k + INPUTS_PER_TASK - 1) / INPUTS_PER_TASK, turn_inputs, m);
+    lutra_thread_pool_run(pool, lutra_divide_up(k, INPUTS_PER_TASK), turn_inputs, m);
     for (size_t first = 0; first < k; first += COLUMNS) {
         const float *x = m->turned + first * LUTRA_MOMENT_ROWS;
         const lutra_matrix columns = {.n = k - first < COLUMNS ? k - first : COLUMNS,

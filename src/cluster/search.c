@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/size.h"
 #include "cluster/assign.h"
 #include "kernels/gemm/gemm.h"
 
@@ -112,7 +113,7 @@ static void gather_errors(const pass *p)
 
 static size_t n_tasks(const lutra_search *s)
 {
-    return (s->n + ROWS_PER_TASK - 1) / ROWS_PER_TASK;
+    return lutra_divide_up(s->n, ROWS_PER_TASK);
 }
 
 void lutra_feedback(lutra_search *s, float factor)

@@ -34,11 +34,6 @@ struct lutra_backward {
 
 /* ---- sizes --------------------------------------------------------------------------------------- */
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Columns of what a step yields. */
 static size_t width_of(const lutra_vit *vit, const lutra_step *step)
 {
@@ -92,11 +87,11 @@ static lutra_status allocate_buffers(lutra_backward *b, lutra_error *error)
         const lutra_step *step = &plan->steps[i];
         b->kept_at[i] = kept;
         kept += rows_of(vit, step) * kept_columns(vit, step);
-        yielded = larger(yielded, rows_of(vit, step) * width_of(vit, step));
+        yielded = lutra_larger(yielded, rows_of(vit, step) * width_of(vit, step));
         if (step->op == LUTRA_OP_GEMM) {
             const lutra_matrix *w = &step->linear.weight->matrix;
-            turned = larger(turned, (w->n + BLOCK) * w->k);
-            longest = larger(longest, larger(w->n, w->k));
+            turned = lutra_larger(turned, (w->n + BLOCK) * w->k);
+            longest = lutra_larger(longest, lutra_larger(w->n, w->k));
         }
     }
     if ((status = lutra_allocate(kept, sizeof(float), what, &b->kept, error)) ||

@@ -212,8 +212,7 @@ static void run_tokens(const struct run *run, const lutra_step *step)
 {
     struct tokens_job job = {.run = run, .step = step};
     const size_t n = run->batch * run->vit->n_tokens;
-    lutra_thread_pool_run(run->context->pool, (n + TOKENS_PER_TASK - 1) / TOKENS_PER_TASK, bring_tokens,
-                          &job);
+    lutra_thread_pool_run(run->context->pool, lutra_divide_up(n, TOKENS_PER_TASK), bring_tokens, &job);
 }
 
 static void run_mean(const struct run *run, const lutra_step *step)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/size.h"
 #include "model/plan.h"
 
 struct builder {
@@ -19,11 +20,6 @@ struct builder {
     lutra_operand logits_dist;
     size_t block; /* at hand, or LUTRA_NO_BLOCK */
 };
-
-static size_t max(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
 
 static lutra_operand reserve(lutra_plan *plan, size_t rows, size_t columns)
 {
@@ -48,7 +44,7 @@ static void reserve_hidden(struct builder *builder, size_t floats)
     const size_t place = builder->qkv.base[LUTRA_LAYOUT_TIGHT], end = plan->arena_floats[LUTRA_LAYOUT_TIGHT];
     plan->arena_floats[LUTRA_LAYOUT_TIGHT] = place;
     builder->hidden = reserve(plan, 1, floats);
-    plan->arena_floats[LUTRA_LAYOUT_TIGHT] = max(plan->arena_floats[LUTRA_LAYOUT_TIGHT], end);
+    plan->arena_floats[LUTRA_LAYOUT_TIGHT] = lutra_larger(plan->arena_floats[LUTRA_LAYOUT_TIGHT], end);
 }
 
 /* The same memory, seen as rows of another length. */
@@ -96,7 +92,7 @@ static lutra_step *add_gemm(struct builder *builder, size_t rows, const lutra_li
     lutra_step *step =
         add(builder, LUTRA_OP_GEMM, rows, a, c, "%.*s", (int)(has_end ? length - end : length), name);
     step->linear = *linear;
-    builder->plan->max_k = max(builder->plan->max_k, linear->weight->matrix.k);
+    builder->plan->max_k = lutra_larger(builder->plan->max_k, linear->weight->matrix.k);
     return step;
 }
 
@@ -242,7 +238,7 @@ lutra_status lutra_vit_plan(lutra_binding *binding, const lutra_vit *vit, lutra_
     plan->logits = reserve(plan, 1, vit->n_classes);
     builder.logits_dist = reserve(plan, 1, vit->head_dist.weight ? vit->n_classes : 0);
     builder.qkv = reserve(plan, n, row_floats(3 * dim));
-    reserve_hidden(&builder, max(n * row_floats(vit->mlp_dim), patches));
+    reserve_hidden(&builder, lutra_larger(n * row_floats(vit->mlp_dim), patches));
     plan_embedding(&builder);
     for (builder.block = 0; builder.block < vit->depth; builder.block++)
         plan_block(&builder);

@@ -35,16 +35,6 @@ typedef struct trace {
     uint64_t misses;                 /* lines, of the step at hand */
 } trace;
 
-static size_t divide_up(size_t a, size_t b)
-{
-    return a / b + (a % b != 0);
-}
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 static void touch_lines(trace *t, size_t first, size_t n)
 {
     for (size_t i = first; i < first + n; i++)
@@ -88,7 +78,7 @@ static product product_of(const trace *t, const lutra_step *step)
     const bool i8 = t->mode == LUTRA_MODE_INT8;
     const size_t k_padded =
         matrix->dense ? lutra_round_up(matrix->k, LUTRA_TILE_INPUTS) : matrix->layout.k_padded;
-    const size_t n_panels = divide_up(matrix->n, LUTRA_PANEL);
+    const size_t n_panels = lutra_divide_up(matrix->n, LUTRA_PANEL);
     product p = {.step = step, .matrix = matrix, .i8 = i8};
     p.columns = LUTRA_PANEL * (i8 ? LUTRA_TILE_PANELS_I8 : t->kernels->tile_panels);
     if (!matrix->dense)
@@ -97,7 +87,8 @@ static product product_of(const trace *t, const lutra_step *step)
         p.panel_bytes =
             i8 ? LUTRA_PANEL * k_padded : LUTRA_PANEL * matrix->k * lutra_dense_size(matrix->dtype);
     if (i8 && t->kernels->form_i8 == LUTRA_ORDERED_I8)
-        p.order_bytes = lutra_order_numbers_i8(divide_up(matrix->k, LUTRA_TILE_INPUTS)) * sizeof(uint16_t);
+        p.order_bytes =
+            lutra_order_numbers_i8(lutra_divide_up(matrix->k, LUTRA_TILE_INPUTS)) * sizeof(uint16_t);
     if (!i8 || !matrix->dense)
         p.bring_bytes = LUTRA_PANEL * k_padded * (i8 ? 1 : sizeof(float));
     if (i8)
@@ -125,8 +116,8 @@ static void quantise(trace *t, const product *p, size_t first_row, size_t m)
 
 static void bring_group(trace *t, const product *p, size_t first, size_t n, size_t scratch)
 {
-    const size_t n_panels = divide_up(p->matrix->n, LUTRA_PANEL);
-    const size_t panel = first / LUTRA_PANEL, panels = divide_up(n, LUTRA_PANEL);
+    const size_t n_panels = lutra_divide_up(p->matrix->n, LUTRA_PANEL);
+    const size_t panel = first / LUTRA_PANEL, panels = lutra_divide_up(n, LUTRA_PANEL);
     const size_t orders = n_panels * p->panel_bytes;
     const size_t numbers = lutra_round_up(orders + n_panels * p->order_bytes, LINE);
     touch_bytes(t, t->weights, panel * p->panel_bytes, panels * p->panel_bytes);
@@ -139,8 +130,8 @@ static void bring_group(trace *t, const product *p, size_t first, size_t n, size
 static size_t group_lines(const product *p, size_t m)
 {
     const size_t bytes = p->columns / LUTRA_PANEL * (p->panel_bytes + p->order_bytes + p->bring_bytes);
-    return divide_up(bytes, LINE) +
-           m * divide_up(p->columns, FLOATS_OF_LINE) * (p->step->has_residual ? 2 : 1);
+    return lutra_divide_up(bytes, LINE) +
+           m * lutra_divide_up(p->columns, FLOATS_OF_LINE) * (p->step->has_residual ? 2 : 1);
 }
 
 /*
@@ -152,7 +143,7 @@ typedef enum reading { READ, ALL_THERE, ALL_GONE } reading;
 
 static reading reading_of(const trace *t, const product *p, size_t m, size_t since)
 {
-    const size_t activations = m * divide_up(p->i8 ? p->matrix->k : p->matrix->k * sizeof(float), LINE);
+    const size_t activations = m * lutra_divide_up(p->i8 ? p->matrix->k : p->matrix->k * sizeof(float), LINE);
     if (activations >= t->capacity)
         return ALL_GONE;
     return activations + since + group_lines(p, m) < t->capacity / 2 ? ALL_THERE : READ;
@@ -161,18 +152,18 @@ static reading reading_of(const trace *t, const product *p, size_t m, size_t sin
 static void multiply_rows(trace *t, const product *p, size_t first_row, size_t m)
 {
     const lutra_step *step = p->step;
-    const size_t n = p->matrix->n, n_groups = divide_up(n, p->columns);
-    const size_t scratch = divide_up(m * p->row_bytes, LINE);
+    const size_t n = p->matrix->n, n_groups = lutra_divide_up(n, p->columns);
+    const size_t scratch = lutra_divide_up(m * p->row_bytes, LINE);
     size_t since = 0; /* lines touched since the activations were */
     if (p->i8 && !lutra_step_passes_i8(step, t->mode, t->batch))
         quantise(t, p, first_row, m);
     for (size_t group = 0; group < n_groups; group++) {
-        const size_t first = group * p->columns, width = smaller(p->columns, n - first);
+        const size_t first = group * p->columns, width = lutra_smaller(p->columns, n - first);
         reading how = group == 0 || group + 1 == n_groups ? READ : reading_of(t, p, m, since);
         bring_group(t, p, first, width, scratch);
         since = how == READ ? 0 : since + group_lines(p, m);
         if (how == ALL_GONE)
-            t->misses += m * divide_up(p->i8 ? p->matrix->k : p->matrix->k * sizeof(float), LINE);
+            t->misses += m * lutra_divide_up(p->i8 ? p->matrix->k : p->matrix->k * sizeof(float), LINE);
         for (size_t row = first_row; row < first_row + m; row++) {
             if (how == READ)
                 touch_activations(t, p, first_row, row);
@@ -296,7 +287,7 @@ static void trace_run(trace *t, uint64_t *bytes /* [n_steps] */)
         t->misses = 0;
         trace_step(t, &plan->steps[i]);
         bytes[i] = t->misses * LINE;
-        t->weights += divide_up(weight_bytes(t, &plan->steps[i]), LINE);
+        t->weights += lutra_divide_up(weight_bytes(t, &plan->steps[i]), LINE);
     }
     t->weights = first;
 }
@@ -312,7 +303,7 @@ static bool scratch_lines(const trace *t, size_t *lines)
         rows = t->model->plan.steps[i].rows > rows ? t->model->plan.steps[i].rows : rows;
     if (!lutra_size_multiply(rows * t->batch, row, &bytes) || !lutra_size_add(bytes, panels + keys, &bytes))
         return false;
-    *lines = divide_up(bytes, LINE);
+    *lines = lutra_divide_up(bytes, LINE);
     return true;
 }
 
@@ -322,12 +313,12 @@ static bool lay_out(trace *t, size_t *n_lines)
     if (!scratch_lines(t, &scratch) || !lutra_size_multiply(t->model->plan.arena_floats[LUTRA_LAYOUT_TIGHT],
                                                             t->batch * sizeof(float), &arena))
         return false;
-    t->scratch = divide_up(arena, LINE);
+    t->scratch = lutra_divide_up(arena, LINE);
     t->pixels = t->scratch + scratch;
-    t->weights = t->pixels + divide_up(t->batch * t->model->info.input_bytes, LINE);
+    t->weights = t->pixels + lutra_divide_up(t->batch * t->model->info.input_bytes, LINE);
     *n_lines = t->weights;
     for (size_t i = 0; i < t->model->plan.n_steps; i++)
-        *n_lines += divide_up(weight_bytes(t, &t->model->plan.steps[i]), LINE);
+        *n_lines += lutra_divide_up(weight_bytes(t, &t->model->plan.steps[i]), LINE);
     return true;
 }
 

@@ -52,16 +52,6 @@ struct workspace {
     lutra_softmax *softmax; /* [MAX_TASK_QUERIES] */
 };
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t divide_up(size_t a, size_t b)
-{
-    return a / b + (a % b != 0);
-}
-
 /* Floats of a rounded query, an odd number of cache lines too. */
 static size_t query_stride(size_t head_dim)
 {
@@ -130,7 +120,7 @@ static void pack_keys_and_values(const struct job *job, const float *q, size_t n
     const lutra_attention *a = job->attention;
     const float *k = q + a->n_heads * a->head_dim, *v = k + a->n_heads * a->head_dim;
     for (size_t i = 0; i < n_keys; i += LUTRA_PANEL) {
-        const size_t n = smaller(LUTRA_PANEL, n_keys - i);
+        const size_t n = lutra_smaller(LUTRA_PANEL, n_keys - i);
         float *panel = w->keys + i * a->head_dim;
         if (job->pairs)
             kernels->pack_panel_bf16(k + i * a->ld_qkv, a->ld_qkv, n, a->head_dim, words(panel));
@@ -140,7 +130,7 @@ static void pack_keys_and_values(const struct job *job, const float *q, size_t n
             kernels->round_bf16(LUTRA_PANEL * a->head_dim, panel, panel);
     }
     for (size_t j = 0; j < a->head_dim; j += LUTRA_PANEL) {
-        const size_t width = smaller(LUTRA_PANEL, a->head_dim - j);
+        const size_t width = lutra_smaller(LUTRA_PANEL, a->head_dim - j);
         float *panel = w->values + j * KEY_BLOCK;
         if (job->pairs)
             kernels->pack_columns_bf16(v + j, a->ld_qkv, n_keys, width, words(panel));
@@ -156,14 +146,14 @@ static void multiply_all(const struct job *job, size_t m, size_t k, const float 
                          const float *panels, size_t panel_stride, float *c, size_t ldc)
 {
     const lutra_kernels *kernels = job->kernels;
-    const size_t n_panels = divide_up(n, LUTRA_PANEL), wide = kernels->tile_panels;
+    const size_t n_panels = lutra_divide_up(n, LUTRA_PANEL), wide = kernels->tile_panels;
     for (size_t p = 0; p < n_panels; p += wide) {
         const float *first = panels + p * panel_stride;
         if (job->pairs)
-            kernels->multiply_bf16(m, k, const_words(a), lda, smaller(wide, n_panels - p), const_words(first),
-                                   panel_stride, c + p * LUTRA_PANEL, ldc);
+            kernels->multiply_bf16(m, k, const_words(a), lda, lutra_smaller(wide, n_panels - p),
+                                   const_words(first), panel_stride, c + p * LUTRA_PANEL, ldc);
         else
-            kernels->multiply_f32(m, k, a, lda, smaller(wide, n_panels - p), first, panel_stride,
+            kernels->multiply_f32(m, k, a, lda, lutra_smaller(wide, n_panels - p), first, panel_stride,
                                   c + p * LUTRA_PANEL, ldc);
     }
 }
@@ -190,7 +180,7 @@ static void attend(const struct job *job, const struct workspace *w, size_t m, c
     const lutra_attention *a = job->attention;
     const lutra_kernels *kernels = job->kernels;
     const size_t wide = lutra_round_up(a->head_dim, LUTRA_PANEL), stride = query_stride(a->head_dim);
-    const size_t dim = job->pairs ? divide_up(a->head_dim, 2) : a->head_dim;
+    const size_t dim = job->pairs ? lutra_divide_up(a->head_dim, 2) : a->head_dim;
     size_t ld = a->ld_qkv;
     if (job->bf16) {
         for (size_t i = 0; i < m; i++)
@@ -206,8 +196,8 @@ static void attend(const struct job *job, const struct workspace *w, size_t m, c
         kernels->softmax_bf16(m, n_keys, job->scale, w->scores, SCORE_STRIDE, softmax);
     else
         kernels->softmax_f32(m, n_keys, job->scale, w->scores, SCORE_STRIDE, softmax);
-    multiply_all(job, m, job->pairs ? divide_up(n_keys, 2) : n_keys, w->scores, SCORE_STRIDE, a->head_dim,
-                 w->values, LUTRA_PANEL * KEY_BLOCK, w->sums, wide);
+    multiply_all(job, m, job->pairs ? lutra_divide_up(n_keys, 2) : n_keys, w->scores, SCORE_STRIDE,
+                 a->head_dim, w->values, LUTRA_PANEL * KEY_BLOCK, w->sums, wide);
     for (size_t i = 0; i < m; i++)
         merge(&softmax[i], key == 0, key + n_keys == a->n_tokens, a->head_dim, w->sums + i * wide,
               out + i * a->ld_out);
@@ -222,14 +212,14 @@ static void attend_head(void *argument, size_t task, size_t worker)
     const size_t part = task / a->n_heads % job->n_parts;
     const size_t first = a->n_queries * part / job->n_parts;
     const size_t n = a->n_queries * (part + 1) / job->n_parts - first;
-    const size_t n_chunks = divide_up(n, job->kernels->tile_rows);
+    const size_t n_chunks = lutra_divide_up(n, job->kernels->tile_rows);
     const float *qkv = a->qkv + image * a->n_tokens * a->ld_qkv + head * a->head_dim;
     float *out = a->out + (image * a->n_tokens + first) * a->ld_out + head * a->head_dim;
 
     for (size_t i = 0; i < n; i++)
         w.softmax[i] = (lutra_softmax){.max = -FLT_MAX};
     for (size_t key = 0; key < a->n_tokens; key += KEY_BLOCK) {
-        const size_t n_keys = smaller(KEY_BLOCK, a->n_tokens - key);
+        const size_t n_keys = lutra_smaller(KEY_BLOCK, a->n_tokens - key);
         pack_keys_and_values(job, qkv + key * a->ld_qkv, n_keys, &w);
         for (size_t chunk = 0; chunk < n_chunks; chunk++) {
             const size_t row = n * chunk / n_chunks;
@@ -254,14 +244,14 @@ static void attend_all(const lutra_kernels *kernels, lutra_thread_pool *pool,
                       .bf16 = bf16,
                       .pairs = bf16 && has_pairs(kernels),
                       .scratch = scratch,
-                      .n_parts = divide_up(attention->n_queries, MAX_TASK_QUERIES),
+                      .n_parts = lutra_divide_up(attention->n_queries, MAX_TASK_QUERIES),
                       .scale = 1.0f / sqrtf((float)attention->head_dim)};
     if (n_heads == 0 || attention->n_queries == 0)
         return;
     /* Each part packs the keys and values again: no more parts than balance the threads. */
-    const size_t wanted = n_threads > 1 ? divide_up(n_threads * TASKS_PER_THREAD, n_heads) : 1;
+    const size_t wanted = n_threads > 1 ? lutra_divide_up(n_threads * TASKS_PER_THREAD, n_heads) : 1;
     if (job.n_parts < wanted)
-        job.n_parts = smaller(wanted, divide_up(attention->n_queries, kernels->tile_rows));
+        job.n_parts = lutra_smaller(wanted, lutra_divide_up(attention->n_queries, kernels->tile_rows));
     lutra_thread_pool_run(pool, n_heads * job.n_parts, attend_head, &job);
 }
 

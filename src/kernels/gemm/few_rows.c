@@ -2,6 +2,7 @@
 /* A task is LUTRA_FEW_ROWS_BLOCKS blocks of outputs, for all rows. */
 #include "kernels/gemm/few_rows.h"
 
+#include "base/size.h"
 #include "kernels/table.h"
 
 #define TASK_COLUMNS ((size_t)(LUTRA_FEW_ROWS_BLOCKS * LUTRA_PANEL))
@@ -15,11 +16,6 @@ struct job {
     size_t lda_i8;
     const lutra_row_i8 *rows; /* [m] */
 };
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 static void describe_columns(const struct job *job, size_t first, size_t n, lutra_columns *columns)
 {
@@ -38,7 +34,7 @@ static void finish(const struct job *job, size_t first, size_t n, const float *t
     const lutra_gemm *gemm = job->gemm;
     lutra_columns columns;
     for (size_t i = 0; i < n; i += LUTRA_MAX_TILE_COLUMNS) {
-        const size_t width = smaller(LUTRA_MAX_TILE_COLUMNS, n - i), column = first + i;
+        const size_t width = lutra_smaller(LUTRA_MAX_TILE_COLUMNS, n - i), column = first + i;
         describe_columns(job, column, width, &columns);
         job->kernels->finish_f32(&columns, gemm->m, width, tile + i, TASK_COLUMNS, gemm->c + column,
                                  gemm->ldc, gemm->residual ? gemm->residual + column : NULL, gemm->ldr);
@@ -51,7 +47,7 @@ static void multiply_task(void *argument, size_t task, size_t worker)
     const lutra_gemm *gemm = job->gemm;
     const lutra_index_layout *layout = &gemm->weights->layout;
     const size_t block = task * LUTRA_FEW_ROWS_BLOCKS, first = task * TASK_COLUMNS;
-    const size_t n_blocks = smaller(LUTRA_FEW_ROWS_BLOCKS, layout->n_blocks - block);
+    const size_t n_blocks = lutra_smaller(LUTRA_FEW_ROWS_BLOCKS, layout->n_blocks - block);
     const uint8_t *blocks = gemm->weights->indices + block * layout->block_bytes;
     _Alignas(64) float tile[LUTRA_FEW_ROWS * TASK_COLUMNS];
     (void)worker;
@@ -61,7 +57,7 @@ static void multiply_task(void *argument, size_t task, size_t worker)
     else
         job->kernels->multiply_few_rows_f32(layout, n_blocks, blocks, job->codebook, gemm->m, gemm->a,
                                             gemm->lda, tile, TASK_COLUMNS);
-    finish(job, first, smaller(TASK_COLUMNS, gemm->weights->n - first), tile);
+    finish(job, first, lutra_smaller(TASK_COLUMNS, gemm->weights->n - first), tile);
 }
 
 /* The widths that the levels decode in registers; others go by way of panels. */
@@ -73,7 +69,7 @@ static bool is_tuned(const lutra_matrix *w)
 static void run(lutra_thread_pool *pool, const struct job *job)
 {
     const size_t n_blocks = job->gemm->weights->layout.n_blocks;
-    lutra_thread_pool_run(pool, (n_blocks + LUTRA_FEW_ROWS_BLOCKS - 1) / LUTRA_FEW_ROWS_BLOCKS, multiply_task,
+    lutra_thread_pool_run(pool, lutra_divide_up(n_blocks, LUTRA_FEW_ROWS_BLOCKS), multiply_task,
                           (void *)(uintptr_t)job);
 }
 

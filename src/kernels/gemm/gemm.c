@@ -28,16 +28,6 @@ struct job {
     size_t n_groups; /* of panels */
 };
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t divide_up(size_t a, size_t b)
-{
-    return a / b + (a % b != 0);
-}
-
 static size_t scratch_floats(size_t max_k)
 {
     return LUTRA_MAX_TILE_COLUMNS * lutra_round_up(max_k, MAX_GROUP_INPUTS) +
@@ -54,7 +44,7 @@ static void bring_dense(const struct job *job, size_t first_output, float *panel
     const lutra_matrix *w = job->gemm->weights;
     const size_t offset = first_output * w->k * lutra_dense_size(w->dtype);
     job->kernels->pack_panel_f32((const char *)w->dense + offset, w->dtype, w->k,
-                                 smaller(LUTRA_PANEL, w->n - first_output), w->k, panel);
+                                 lutra_smaller(LUTRA_PANEL, w->n - first_output), w->k, panel);
     if (job->numbers == LUTRA_ROUNDED_BF16)
         job->kernels->round_bf16(w->k * LUTRA_PANEL, panel, panel);
     if (job->numbers == LUTRA_PAIRS_BF16)
@@ -85,9 +75,9 @@ static void multiply_tile(const struct job *job, size_t row, size_t m, size_t n_
     const lutra_gemm *gemm = job->gemm;
     const float *a = gemm->a + row * gemm->lda;
     if (job->numbers == LUTRA_PAIRS_BF16)
-        job->kernels->multiply_bf16(m, divide_up(gemm->weights->k, 2), (const uint32_t *)(const void *)a,
-                                    gemm->lda, n_panels, (const uint32_t *)(const void *)panels, panel_stride,
-                                    tile, LUTRA_MAX_TILE_COLUMNS);
+        job->kernels->multiply_bf16(
+            m, lutra_divide_up(gemm->weights->k, 2), (const uint32_t *)(const void *)a, gemm->lda, n_panels,
+            (const uint32_t *)(const void *)panels, panel_stride, tile, LUTRA_MAX_TILE_COLUMNS);
     else
         job->kernels->multiply_f32(m, gemm->weights->k, a, gemm->lda, n_panels, panels, panel_stride, tile,
                                    LUTRA_MAX_TILE_COLUMNS);
@@ -112,8 +102,8 @@ static void multiply_group(void *argument, size_t task, size_t worker)
     const lutra_matrix *w = gemm->weights;
     const size_t group = task % job->n_groups, part = task / job->n_groups;
     const size_t first = group * kernels->tile_panels * LUTRA_PANEL;
-    const size_t n = smaller(kernels->tile_panels * LUTRA_PANEL, w->n - first);
-    const size_t n_panels = divide_up(n, LUTRA_PANEL);
+    const size_t n = lutra_smaller(kernels->tile_panels * LUTRA_PANEL, w->n - first);
+    const size_t n_panels = lutra_divide_up(n, LUTRA_PANEL);
     const size_t panel_stride = lutra_round_up(w->k, MAX_GROUP_INPUTS) * LUTRA_PANEL;
     float *panels = job->scratch + worker * job->scratch_stride;
     float *tile = panels + LUTRA_MAX_TILE_PANELS * panel_stride;
@@ -138,7 +128,7 @@ static void multiply_group(void *argument, size_t task, size_t worker)
 void lutra_multiply_panels(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
                            lutra_numbers numbers, void *scratch)
 {
-    const size_t n_groups = divide_up(gemm->weights->n, kernels->tile_panels * LUTRA_PANEL);
+    const size_t n_groups = lutra_divide_up(gemm->weights->n, kernels->tile_panels * LUTRA_PANEL);
     struct job job = {.kernels = kernels,
                       .gemm = gemm,
                       .numbers = numbers,
@@ -172,7 +162,7 @@ void lutra_matrix_row(const lutra_matrix *w, size_t row, float *out)
     for (size_t i = 0; i < w->k; i += LUTRA_TILE_INPUTS) {
         uint8_t tile[LUTRA_TILE_LANES];
         lutra_unpack_tile(&w->layout, block, i / LUTRA_TILE_INPUTS, tile);
-        for (size_t j = 0; j < smaller(LUTRA_TILE_INPUTS, w->k - i); j++)
+        for (size_t j = 0; j < lutra_smaller(LUTRA_TILE_INPUTS, w->k - i); j++)
             out[i + j] = scale * w->codebook[tile[row % LUTRA_TILE_OUTPUTS * LUTRA_TILE_INPUTS + j]];
     }
 }

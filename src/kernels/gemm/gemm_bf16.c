@@ -73,7 +73,7 @@ void lutra_gemm_bf16(const lutra_kernels *kernels, lutra_thread_pool *pool, cons
         .a = scratch,
         .lda = row_words(weights.k),
     };
-    lutra_thread_pool_run(pool, (gemm->m + ROWS_PER_TASK - 1) / ROWS_PER_TASK, round_rows, &job);
+    lutra_thread_pool_run(pool, lutra_divide_up(gemm->m, ROWS_PER_TASK), round_rows, &job);
     if (!weights.dense && !weights.codebook_is_i8) {
         kernels->round_bf16(256, weights.codebook, codebook);
         weights.codebook = codebook;

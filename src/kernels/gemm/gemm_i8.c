@@ -52,16 +52,6 @@ struct job {
     size_t n_groups; /* of panels */
 };
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t divide_up(size_t a, size_t b)
-{
-    return a / b + (a % b != 0);
-}
-
 /* ---- weights ----------------------------------------------------------------------------------- */
 
 /* The largest entry that the matrix uses, of a codebook that may be shared with other matrices. */
@@ -73,7 +63,7 @@ static float largest_used(const lutra_kernels *kernels, const lutra_matrix *w, l
     for (int i = 0; i < 256; i++)
         identity[i] = (int8_t)(uint8_t)i;
     for (size_t block = 0; block < w->layout.n_blocks; block++) {
-        const size_t n = smaller(LUTRA_PANEL, w->n - block * LUTRA_PANEL);
+        const size_t n = lutra_smaller(LUTRA_PANEL, w->n - block * LUTRA_PANEL);
         kernels->unpack_panel_i8(&w->layout, w->indices + block * w->layout.block_bytes, identity, panel);
         for (size_t k = 0; k < w->k; k++)
             for (size_t i = 0; i < n; i++)
@@ -126,7 +116,7 @@ static void quantise_dense_row(const lutra_matrix *w, size_t row, float *scale, 
 
 static lutra_status quantise_dense(const lutra_matrix *w, lutra_matrix_i8 *result, lutra_error *error)
 {
-    const size_t n_panels = divide_up(w->n, LUTRA_PANEL);
+    const size_t n_panels = lutra_divide_up(w->n, LUTRA_PANEL);
     const size_t panel_bytes = lutra_round_up(w->k, LUTRA_TILE_INPUTS) * LUTRA_PANEL;
     lutra_status status;
     if ((status = lutra_allocate(n_panels, panel_bytes, "int8 weights", &result->tiles, error)) ||
@@ -152,8 +142,9 @@ static void order_some(void *argument, size_t task, size_t worker)
 {
     const struct ordering *job = argument;
     const lutra_matrix *w = job->weights->matrix;
-    const size_t n_tiles = divide_up(w->k, LUTRA_TILE_INPUTS), numbers = lutra_order_numbers_i8(n_tiles);
-    const size_t end = smaller((task + 1) * PANELS_PER_TASK, job->n_panels);
+    const size_t n_tiles = lutra_divide_up(w->k, LUTRA_TILE_INPUTS),
+                 numbers = lutra_order_numbers_i8(n_tiles);
+    const size_t end = lutra_smaller((task + 1) * PANELS_PER_TASK, job->n_panels);
     lutra_panel_i8 panel = {.tiles = job->tiles + worker * w->layout.k_padded * LUTRA_PANEL};
     for (size_t i = task * PANELS_PER_TASK; i < end; i++) {
         uint16_t *order = job->weights->orders + i * numbers;
@@ -174,15 +165,16 @@ static lutra_status order_panels(const lutra_kernels *kernels, lutra_thread_pool
                                  lutra_matrix_i8 *result, lutra_error *error)
 {
     const lutra_matrix *w = result->matrix;
-    struct ordering job = {.kernels = kernels, .weights = result, .n_panels = divide_up(w->n, LUTRA_PANEL)};
-    const size_t numbers = lutra_order_numbers_i8(divide_up(w->k, LUTRA_TILE_INPUTS));
+    struct ordering job = {
+        .kernels = kernels, .weights = result, .n_panels = lutra_divide_up(w->n, LUTRA_PANEL)};
+    const size_t numbers = lutra_order_numbers_i8(lutra_divide_up(w->k, LUTRA_TILE_INPUTS));
     lutra_status status = lutra_allocate(job.n_panels, numbers * sizeof *result->orders, "orders of tiles",
                                          &result->orders, error);
     if (status == LUTRA_OK && !w->dense)
         status = lutra_allocate(w->layout.k_padded, LUTRA_PANEL * lutra_thread_pool_size(pool), "panels",
                                 &job.tiles, error);
     if (status == LUTRA_OK)
-        lutra_thread_pool_run(pool, divide_up(job.n_panels, PANELS_PER_TASK), order_some, &job);
+        lutra_thread_pool_run(pool, lutra_divide_up(job.n_panels, PANELS_PER_TASK), order_some, &job);
     free(job.tiles);
     return status;
 }
@@ -288,7 +280,7 @@ static const float *bring_row(const struct job *job, size_t i, float *room)
 static void quantise(const struct job *job, size_t first, size_t end, uint8_t *out, size_t ld, float *room)
 {
     for (size_t i = first; i < end; i += ROOM_ROWS) {
-        const size_t n = smaller(ROOM_ROWS, end - i);
+        const size_t n = lutra_smaller(ROOM_ROWS, end - i);
         const float *rows[ROOM_ROWS];
         for (size_t row = 0; row < n; row++)
             rows[row] = bring_row(job, i + row, room + row * job->k);
@@ -302,7 +294,7 @@ static void quantise_rows(void *argument, size_t task, size_t worker)
 {
     const struct job *job = argument;
     const size_t padded = lutra_round_up(job->k, 64), lda = job->lda;
-    const size_t first = task * ROWS_PER_TASK, end = smaller(first + ROWS_PER_TASK, job->m);
+    const size_t first = task * ROWS_PER_TASK, end = lutra_smaller(first + ROWS_PER_TASK, job->m);
     uint8_t *rows = (uint8_t *)job->scratch + worker * job->scratch_stride; /* of a group, or one of a pair */
     float *room = (float *)(void *)(rows + LUTRA_GROUP_ROWS * padded);
     switch (job->form) {
@@ -312,7 +304,7 @@ static void quantise_rows(void *argument, size_t task, size_t worker)
     case LUTRA_ORDERED_I8: /* rows that a group lacks are whatever lay there: nobody looks at their products
                             */
         for (size_t i = first; i < end; i += LUTRA_GROUP_ROWS) {
-            quantise(job, i, smaller(i + LUTRA_GROUP_ROWS, end), rows, padded, room);
+            quantise(job, i, lutra_smaller(i + LUTRA_GROUP_ROWS, end), rows, padded, room);
             job->kernels->group_rows_i8(padded, rows, padded, job->a + i * lda);
         }
         break;
@@ -333,7 +325,7 @@ static void quantise_rows(void *argument, size_t task, size_t worker)
 static void bring_panel(const struct job *job, size_t index, int8_t *tiles, lutra_panel_i8 *panel)
 {
     const lutra_matrix *w = job->gemm->weights;
-    const size_t n_tiles = divide_up(w->k, LUTRA_TILE_INPUTS);
+    const size_t n_tiles = lutra_divide_up(w->k, LUTRA_TILE_INPUTS);
     const bool paired = job->kernels->form_i8 == LUTRA_PAIRED_I8;
     if (w->dense) {
         *panel = job->weights->panels[index];
@@ -367,8 +359,8 @@ static void describe_columns(const struct job *job, size_t first, size_t n, lutr
 static const char *weights_of(const struct job *job, size_t group, size_t *bytes)
 {
     const lutra_matrix *w = job->gemm->weights;
-    const size_t n =
-        smaller(LUTRA_TILE_PANELS_I8, divide_up(w->n, LUTRA_PANEL) - group * LUTRA_TILE_PANELS_I8);
+    const size_t n = lutra_smaller(LUTRA_TILE_PANELS_I8,
+                                   lutra_divide_up(w->n, LUTRA_PANEL) - group * LUTRA_TILE_PANELS_I8);
     if (w->dense) {
         *bytes = n * lutra_round_up(w->k, LUTRA_TILE_INPUTS) * LUTRA_PANEL;
         return (const char *)job->weights->panels[group * LUTRA_TILE_PANELS_I8].tiles;
@@ -384,8 +376,8 @@ static void multiply_group(void *argument, size_t task, size_t worker)
     const lutra_gemm *gemm = job->gemm;
     const lutra_matrix *w = gemm->weights;
     const size_t group = task % job->n_groups, part = task / job->n_groups;
-    const size_t first = group * GROUP_COLUMNS, n = smaller(GROUP_COLUMNS, w->n - first);
-    const size_t n_panels = divide_up(n, LUTRA_PANEL);
+    const size_t first = group * GROUP_COLUMNS, n = lutra_smaller(GROUP_COLUMNS, w->n - first);
+    const size_t n_panels = lutra_divide_up(n, LUTRA_PANEL);
     const size_t panel_bytes = lutra_round_up(w->k, MAX_GROUP_INPUTS) * LUTRA_PANEL;
     char *scratch = job->scratch + worker * job->scratch_stride;
     float *tile = (float *)(void *)(scratch + LUTRA_TILE_PANELS_I8 * panel_bytes);
@@ -455,7 +447,7 @@ void lutra_layer_norm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, 
 {
     struct job job = job_of(kernels, norm->n_rows, norm->dim, scratch);
     job.norm = norm;
-    lutra_thread_pool_run(pool, divide_up(job.m, ROWS_PER_TASK), quantise_rows, &job);
+    lutra_thread_pool_run(pool, lutra_divide_up(job.m, ROWS_PER_TASK), quantise_rows, &job);
 }
 
 void lutra_patches_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_patches *patches,
@@ -465,13 +457,13 @@ void lutra_patches_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, con
     struct job job = job_of(kernels, patches->batch * per_picture, 3 * side * side, scratch);
     job.patches = patches;
     job.scaling = lutra_pixel_scaling_of(patches);
-    lutra_thread_pool_run(pool, divide_up(job.m, ROWS_PER_TASK), quantise_rows, &job);
+    lutra_thread_pool_run(pool, lutra_divide_up(job.m, ROWS_PER_TASK), quantise_rows, &job);
 }
 
 void lutra_gemm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm,
                    const lutra_matrix_i8 *weights, void *scratch)
 {
-    const size_t n_groups = divide_up(gemm->weights->n, GROUP_COLUMNS);
+    const size_t n_groups = lutra_divide_up(gemm->weights->n, GROUP_COLUMNS);
     const bool is_few = lutra_is_few_rows_i8(kernels, gemm);
     struct job job = job_of(kernels, gemm->m, gemm->weights->k, scratch);
     if (gemm->m == 0 || n_groups == 0)
@@ -481,7 +473,7 @@ void lutra_gemm_i8(const lutra_kernels *kernels, lutra_thread_pool *pool, const 
     if (is_few)
         job.form = LUTRA_PLAIN_I8;
     if (gemm->a)
-        lutra_thread_pool_run(pool, divide_up(gemm->m, ROWS_PER_TASK), quantise_rows, &job);
+        lutra_thread_pool_run(pool, lutra_divide_up(gemm->m, ROWS_PER_TASK), quantise_rows, &job);
     if (is_few) {
         lutra_few_rows_i8(kernels, pool, gemm, weights, job.a, job.lda, job.rows);
         return;

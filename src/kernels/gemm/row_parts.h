@@ -10,7 +10,7 @@
 #ifndef LUTRA_KERNELS_GEMM_ROW_PARTS_H
 #define LUTRA_KERNELS_GEMM_ROW_PARTS_H
 
-#include <stddef.h>
+#include "base/size.h"
 
 /* So many tasks per thread that a slower thread leaves some to the others. */
 #define LUTRA_TASKS_PER_THREAD ((size_t)3)
@@ -28,12 +28,12 @@ typedef struct lutra_row_parts {
 
 static inline size_t lutra_row_units(const lutra_row_parts *parts, size_t rows)
 {
-    return rows / parts->unit + (rows % parts->unit != 0);
+    return lutra_divide_up(rows, parts->unit);
 }
 
 static inline size_t lutra_first_row(const lutra_row_parts *parts, size_t units)
 {
-    return units * parts->unit < parts->m ? units * parts->unit : parts->m;
+    return lutra_smaller(units * parts->unit, parts->m);
 }
 
 /* The first row of `part`; of part n_parts, m. */
@@ -44,8 +44,7 @@ static inline size_t lutra_part_row(const lutra_row_parts *parts, size_t part)
 
 static inline size_t lutra_part_chunks(const lutra_row_parts *parts, size_t part)
 {
-    const size_t rows = lutra_part_row(parts, part + 1) - lutra_part_row(parts, part);
-    return rows / parts->tile_rows + (rows % parts->tile_rows != 0);
+    return lutra_divide_up(lutra_part_row(parts, part + 1) - lutra_part_row(parts, part), parts->tile_rows);
 }
 
 /* The first row of `chunk` of `n_chunks` in `part`; of chunk n_chunks, that of the next part. */
@@ -60,7 +59,6 @@ static inline size_t lutra_chunk_row(const lutra_row_parts *parts, size_t part, 
 static inline void lutra_choose_parts(lutra_row_parts *parts, size_t n_groups, size_t n_weights,
                                       size_t n_threads)
 {
-    const size_t n_chunks = parts->m / parts->tile_rows + (parts->m % parts->tile_rows != 0);
     size_t each = 1;
     for (size_t n = 2; n_weights <= LUTRA_MAX_WEIGHTS_OF_ALL && n <= n_threads; n++)
         if (n_threads % n == 0 && parts->m / n >= LUTRA_MIN_PART_ROWS)
@@ -68,8 +66,7 @@ static inline void lutra_choose_parts(lutra_row_parts *parts, size_t n_groups, s
     parts->n_parts = each;
     while (n_threads > 1 && parts->n_parts * n_groups < n_threads * LUTRA_TASKS_PER_THREAD)
         parts->n_parts += each;
-    if (parts->n_parts > n_chunks)
-        parts->n_parts = n_chunks;
+    parts->n_parts = lutra_smaller(parts->n_parts, lutra_divide_up(parts->m, parts->tile_rows));
 }
 
 #endif

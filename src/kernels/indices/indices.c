@@ -92,18 +92,13 @@ void lutra_unpack_tile(const lutra_index_layout *layout, const uint8_t *packed, 
     }
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 void lutra_pack_block(const lutra_index_layout *layout, const uint8_t *indices, size_t n_rows,
                       uint8_t *packed)
 {
     memset(packed, 0, layout->block_bytes);
     for (size_t k = 0; k < layout->k; k += LUTRA_TILE_INPUTS) {
         uint8_t tile[LUTRA_TILE_LANES] = {0};
-        const size_t width = smaller(LUTRA_TILE_INPUTS, layout->k - k);
+        const size_t width = lutra_smaller(LUTRA_TILE_INPUTS, layout->k - k);
         for (size_t row = 0; row < n_rows; row++)
             memcpy(tile + row * LUTRA_TILE_INPUTS, indices + row * layout->k + k, width);
         const size_t t = k / LUTRA_TILE_INPUTS;

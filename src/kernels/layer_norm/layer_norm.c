@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/layer_norm/layer_norm.h"
 
+#include "base/size.h"
 #include "kernels/table.h"
 
 /* Fewer rows are not worth waking a thread for. */
@@ -26,5 +27,5 @@ static void normalise_rows(void *argument, size_t task, size_t worker)
 void lutra_layer_norm_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_layer_norm *norm)
 {
     struct job job = {.kernels = kernels, .norm = norm};
-    lutra_thread_pool_run(pool, (norm->n_rows + ROWS_PER_TASK - 1) / ROWS_PER_TASK, normalise_rows, &job);
+    lutra_thread_pool_run(pool, lutra_divide_up(norm->n_rows, ROWS_PER_TASK), normalise_rows, &job);
 }
