@@ -14,9 +14,8 @@
 
 /* So many tasks per thread that a slower thread leaves some to the others. */
 #define LUTRA_TASKS_PER_THREAD ((size_t)3)
-/* Fewer would be multiplied in little more time than a panel is brought in, 2 to 12 rows' (docs/kernels.md).
- */
-#define LUTRA_MIN_PART_ROWS ((size_t)64)
+/* A panel is brought in the time of 2 to 13 rows' multiply-adds (docs/kernels.md), for each part again. */
+#define LUTRA_MIN_PART_ROWS ((size_t)96)
 /* More do not stay in a second-level cache, nor does it gain anything to bring all on each thread: measured,
  * with two threads, for DeiT-Small's matrices (up to 590 K weights) and DeiT-Base's (up to 2.4 M). */
 #define LUTRA_MAX_WEIGHTS_OF_ALL ((size_t)1 << 20)
