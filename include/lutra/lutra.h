@@ -209,7 +209,7 @@ typedef struct lutra_step_info {
     const char *op;   /* "gemm", "layer_norm", "attention", ... */
     const char *name; /* "blocks.3.mlp.fc1" */
     size_t block;     /* 3; LUTRA_NO_BLOCK before and behind the blocks */
-    size_t m, n, k;   /* gemm: rows, outputs, inputs; attention: tokens, tokens, dim; else rows, columns, 0 */
+    size_t m, n, k; /* gemm: rows, outputs, inputs; attention: queries, tokens, dim; else rows, columns, 0 */
     uint64_t macs;
     uint64_t weight_bytes;              /* read from the file */
     uint64_t read_bytes, written_bytes; /* activations */
