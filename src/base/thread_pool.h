@@ -5,10 +5,10 @@
  *     lutra_thread_pool_run(pool, n_panels, multiply_panel, &job);
  *
  * calls multiply_panel(&job, task, worker) once for each task in 0..n_panels-1, on any of the pool's threads,
- * and returns when all are done. Worker w of W begins with his share, the tasks from n w / W on: where jobs follow
- * each other and the same share means the same rows, they are still in his processor's caches. Tasks are taken one
- * by one, and who has done his share takes from the others', so unequal ones balance. The calling thread works
- * too, as worker 0; idle threads sleep.
+ * and returns when all are done. Worker w of W begins with his share, the tasks from n w / W on: where jobs
+ * follow each other and the same share means the same rows, they are still in his processor's caches. Tasks
+ * are taken one by one, and who has done his share takes from the others', so unequal ones balance. The
+ * calling thread works too, as worker 0; idle threads sleep.
  */
 #ifndef LUTRA_BASE_THREAD_POOL_H
 #define LUTRA_BASE_THREAD_POOL_H
