@@ -49,6 +49,11 @@ struct lutra_thread_pool {
     } shares[LUTRA_MAX_THREADS];
 };
 
+static uint32_t job_of(uint64_t ticket)
+{
+    return (uint32_t)(ticket >> 32);
+}
+
 static uint32_t tasks_left(uint64_t ticket)
 {
     return (uint32_t)ticket;
@@ -60,11 +65,12 @@ static size_t share_begin(size_t n_tasks, size_t n_threads, size_t worker)
     return (size_t)((uint64_t)n_tasks * worker / n_threads);
 }
 
-static void take_share(lutra_thread_pool *pool, size_t whose, size_t worker)
+/* Of `job` alone: of the next one he begins with his own. */
+static void take_share(lutra_thread_pool *pool, uint32_t job, size_t whose, size_t worker)
 {
     struct share *share = &pool->shares[whose];
     uint64_t ticket = atomic_load_explicit(&share->ticket, memory_order_acquire);
-    while (tasks_left(ticket) > 0) {
+    while (job_of(ticket) == job && tasks_left(ticket) > 0) {
         if (!atomic_compare_exchange_weak_explicit(&share->ticket, &ticket, ticket - 1, memory_order_acquire,
                                                    memory_order_acquire))
             continue; /* with the ticket as it is now */
@@ -80,10 +86,10 @@ static void take_share(lutra_thread_pool *pool, size_t whose, size_t worker)
 }
 
 /* His own share first, then what others have left. */
-static void take_tasks(lutra_thread_pool *pool, size_t worker)
+static void take_tasks(lutra_thread_pool *pool, uint32_t job, size_t worker)
 {
     for (size_t i = 0; i < pool->n_threads; i++)
-        take_share(pool, (worker + i) % pool->n_threads, worker);
+        take_share(pool, job, (worker + i) % pool->n_threads, worker);
 }
 
 /* Passes a moment; false when it is time to sleep. */
@@ -121,11 +127,12 @@ static void *work(void *argument)
         seen = wait_for_job_after(pool, seen);
         if (atomic_load_explicit(&pool->stopping, memory_order_acquire))
             return NULL;
-        take_tasks(pool, worker->index);
+        take_tasks(pool, seen, worker->index);
     }
 }
 
-static void publish(lutra_thread_pool *pool, size_t n_tasks)
+/* The number of the job. */
+static uint32_t publish(lutra_thread_pool *pool, size_t n_tasks)
 {
     pthread_mutex_lock(&pool->mutex);
     const uint32_t job = atomic_load_explicit(&pool->job_number, memory_order_relaxed) + 1;
@@ -137,6 +144,7 @@ static void publish(lutra_thread_pool *pool, size_t n_tasks)
     atomic_store_explicit(&pool->job_number, job, memory_order_release);
     pthread_cond_broadcast(&pool->work_came);
     pthread_mutex_unlock(&pool->mutex);
+    return job;
 }
 
 void lutra_thread_pool_run(lutra_thread_pool *pool, size_t n_tasks, lutra_task *task, void *job)
@@ -150,8 +158,7 @@ void lutra_thread_pool_run(lutra_thread_pool *pool, size_t n_tasks, lutra_task *
     pool->job = job;
     pool->n_tasks = n_tasks;
     atomic_store_explicit(&pool->n_unfinished, n_tasks, memory_order_relaxed);
-    publish(pool, n_tasks);
-    take_tasks(pool, 0);
+    take_tasks(pool, publish(pool, n_tasks), 0);
     int n_looks = 0;
     do {
         if (atomic_load_explicit(&pool->n_unfinished, memory_order_acquire) == 0)
