@@ -24,29 +24,29 @@
 #define LOOKS_YIELDING 1500
 
 struct lutra_thread_pool {
+    /* A worker's share of the tasks: the number of the job << 32 | how many of them nobody has taken yet. Who
+     * lowers the count has taken a task, and until it is finished the job's fields stay; nobody else
+     * may read them. So a job ends with its last task: a worker that the system has put aside, or that sleeps
+     * still, holds nobody up. */
+    struct share {
+        _Alignas(LUTRA_ALIGNMENT) _Atomic(uint64_t) ticket;
+    } shares[LUTRA_MAX_THREADS];
     pthread_mutex_t mutex;
     pthread_cond_t work_came, work_done;
-    atomic_uint job_number;     /* of the latest job */
+    atomic_uint job_number; /* of the latest job */
+    atomic_bool stopping;
+    bool pinned;
     atomic_size_t n_unfinished; /* tasks */
     size_t n_tasks;
     lutra_task *task;
     void *job;
-    atomic_bool stopping;
     size_t n_threads, n_started;
-    bool pinned;
     cpu_set_t caller_stays, caller_was; /* where the calling thread is kept, and where it may run else */
     struct worker {
         lutra_thread_pool *pool;
         size_t index;
         pthread_t thread;
     } workers[LUTRA_MAX_THREADS]; /* [0] is the caller and has no thread */
-    /* A worker's share of the tasks: the number of the job << 32 | how many of them nobody has taken yet. Who
-     * lowers the count has taken a task, and until it is finished the job's fields above stay; nobody else
-     * may read them. So a job ends with its last task: a worker that the system has put aside, or that sleeps
-     * still, holds nobody up. */
-    struct share {
-        _Alignas(LUTRA_ALIGNMENT) _Atomic(uint64_t) ticket;
-    } shares[LUTRA_MAX_THREADS];
 };
 
 static uint32_t job_of(uint64_t ticket)
