@@ -188,7 +188,6 @@ static void trace_gemm(trace *t, const lutra_step *step)
 static void attend_head(trace *t, const lutra_step *step, size_t image, size_t head)
 {
     const size_t dim = t->model->vit.dim, n = t->model->vit.n_tokens, width = dim / t->model->vit.n_heads;
-    const size_t n_queries = lutra_smaller(step->rows, n);
     const size_t packed =
         (width + lutra_round_up(width, LUTRA_PANEL)) * sizeof(float); /* of a key and value */
     for (size_t key = 0; key < n; key++) {
@@ -196,7 +195,7 @@ static void attend_head(trace *t, const lutra_step *step, size_t image, size_t h
         touch_row(t, &step->a, n, image * n + key, 2 * dim + head * width, width);
         touch_bytes(t, t->scratch, key % KEY_BLOCK * packed, packed);
     }
-    for (size_t query = 0; query < n_queries; query++) {
+    for (size_t query = 0; query < n && query < step->rows; query++) {
         touch_row(t, &step->a, n, image * n + query, head * width, width);
         touch_row(t, &step->c, n, image * n + query, head * width, width);
     }
