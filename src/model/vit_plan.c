@@ -26,7 +26,7 @@ static lutra_operand reserve(lutra_plan *plan, size_t rows, size_t columns)
     lutra_operand operand = {.ld = columns, .stride = rows * columns};
     for (size_t i = 0; i < LUTRA_N_LAYOUTS; i++) {
         operand.base[i] = plan->arena_floats[i];
-        plan->arena_floats[i] += (rows * columns + 15) / 16 * 16; /* keeps every buffer on a cache line */
+        plan->arena_floats[i] += lutra_round_up(rows * columns, 16); /* keeps every buffer on a cache line */
     }
     return operand;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/size.h"
 #include "format/dtype.h"
 #include "model/mode.h"
 #include "model/model_private.h"
@@ -107,7 +108,7 @@ static work ask(const target *t, const lutra_step *step, const lutra_step_info *
 /* Of a cache, what the threads have: those of other cores lie idle. */
 static uint64_t cache_bytes(const target *t, const lutra_cache *cache)
 {
-    return (t->n_threads + cache->shared_by - 1) / cache->shared_by * cache->bytes;
+    return lutra_divide_up(t->n_threads, cache->shared_by) * cache->bytes;
 }
 
 static const char *const cache_names[LUTRA_MAX_CACHES] = {"L1", "L2", "L3", "L4"};

@@ -6,6 +6,7 @@
  */
 #include <arm_neon.h>
 
+#include "base/size.h"
 #include "kernels/table.h"
 #include "kernels/vector/unroll.h"
 
@@ -88,7 +89,7 @@ LUTRA_INLINE void multiply_tile(const size_t m, size_t k, const uint8_t *a, size
 void lutra_multiply_pairs_i8_i8mm(size_t m, size_t k, const uint8_t *a, size_t lda, const lutra_row_i8 *rows,
                                   size_t n_panels, const lutra_panel_i8 *panels, float *c, size_t ldc)
 {
-    const size_t n_pairs = (m + 1) / 2, n_parts = (n_pairs + TILE_PAIRS - 1) / TILE_PAIRS;
+    const size_t n_pairs = lutra_divide_up(m, 2), n_parts = lutra_divide_up(n_pairs, TILE_PAIRS);
     for (size_t p = 0; p < n_panels; p++)
         for (size_t part = 0; part < n_parts; part++) {
             const size_t i = 2 * (n_pairs * part / n_parts), end = 2 * (n_pairs * (part + 1) / n_parts);

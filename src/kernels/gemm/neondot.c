@@ -7,6 +7,7 @@
 #include <arm_neon.h>
 #include <string.h>
 
+#include "base/size.h"
 #include "kernels/table.h"
 #include "kernels/vector/unroll.h"
 
@@ -109,7 +110,7 @@ LUTRA_INLINE void multiply_tile(const size_t m, size_t k, const uint8_t *a, size
 void lutra_multiply_i8_neondot(size_t m, size_t k, const uint8_t *a, size_t lda, const lutra_row_i8 *rows,
                                size_t n_panels, const lutra_panel_i8 *panels, float *c, size_t ldc)
 {
-    const size_t n_parts = (m + TILE_ROWS - 1) / TILE_ROWS;
+    const size_t n_parts = lutra_divide_up(m, TILE_ROWS);
     for (size_t p = 0; p < n_panels; p++)
         for (size_t part = 0; part < n_parts; part++) {
             const size_t i = m * part / n_parts, n = m * (part + 1) / n_parts - i;

@@ -8,6 +8,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "base/size.h"
 #include "kernels/table.h"
 #include "kernels/vector/unroll.h"
 
@@ -151,7 +152,7 @@ LUTRA_INLINE void multiply_half(const size_t m, const lutra_order_i8 *order, con
 void lutra_multiply_ordered_i8_avx2(size_t m, size_t k, const uint8_t *group, const lutra_row_i8 *rows,
                                     size_t n_panels, const lutra_panel_i8 *panels, float *c, size_t ldc)
 {
-    const size_t n_tiles = (k + LUTRA_TILE_INPUTS - 1) / LUTRA_TILE_INPUTS;
+    const size_t n_tiles = lutra_divide_up(k, LUTRA_TILE_INPUTS);
     for (size_t i = 0; i < 2 * n_panels; i++, c += LUTRA_PANEL / 2) {
         const lutra_panel_i8 *panel = &panels[i / 2];
         const lutra_order_i8 order = lutra_order_of_half_i8(panel->order, n_tiles, i % 2);

@@ -25,33 +25,29 @@ typedef struct lutra_row_parts {
     size_t tile_rows, n_parts;
 } lutra_row_parts;
 
-static inline size_t lutra_row_units(const lutra_row_parts *parts, size_t rows)
+/* The first unit of `part`; of part n_parts, the number of units. */
+static inline size_t lutra_part_unit(const lutra_row_parts *parts, size_t part)
 {
-    return lutra_divide_up(rows, parts->unit);
+    return lutra_divide_up(parts->m, parts->unit) * part / parts->n_parts;
 }
 
-static inline size_t lutra_first_row(const lutra_row_parts *parts, size_t units)
+static inline size_t lutra_unit_row(const lutra_row_parts *parts, size_t unit)
 {
-    return lutra_smaller(units * parts->unit, parts->m);
-}
-
-/* The first row of `part`; of part n_parts, m. */
-static inline size_t lutra_part_row(const lutra_row_parts *parts, size_t part)
-{
-    return lutra_first_row(parts, lutra_row_units(parts, parts->m) * part / parts->n_parts);
+    return lutra_smaller(unit * parts->unit, parts->m);
 }
 
 static inline size_t lutra_part_chunks(const lutra_row_parts *parts, size_t part)
 {
-    return lutra_divide_up(lutra_part_row(parts, part + 1) - lutra_part_row(parts, part), parts->tile_rows);
+    const size_t begin = lutra_unit_row(parts, lutra_part_unit(parts, part));
+    const size_t end = lutra_unit_row(parts, lutra_part_unit(parts, part + 1));
+    return lutra_divide_up(end - begin, parts->tile_rows);
 }
 
 /* The first row of `chunk` of `n_chunks` in `part`; of chunk n_chunks, that of the next part. */
 static inline size_t lutra_chunk_row(const lutra_row_parts *parts, size_t part, size_t chunk, size_t n_chunks)
 {
-    const size_t n_units = lutra_row_units(parts, parts->m);
-    const size_t begin = n_units * part / parts->n_parts, end = n_units * (part + 1) / parts->n_parts;
-    return lutra_first_row(parts, begin + (end - begin) * chunk / n_chunks);
+    const size_t begin = lutra_part_unit(parts, part), end = lutra_part_unit(parts, part + 1);
+    return lutra_unit_row(parts, begin + (end - begin) * chunk / n_chunks);
 }
 
 /* Chooses the number of parts for `n_weights` in `n_groups` groups of panels on `n_threads` threads. */
