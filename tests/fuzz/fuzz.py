@@ -32,19 +32,24 @@ FOUND = ROOT / "build/fuzzing"
 LOG = FOUND / "log.tsv"
 KEPT_LOG = ROOT / "tests/fuzz/log.tsv"  # a line for each target of a series of runs
 
-# The longest input (the corpora are small, and most of what goes wrong does so early), and what lies elsewhere.
+# The longest input (the corpora are small, and most of what goes wrong does so early), inputs that lie elsewhere, and
+# the sources whose strings are words of the inputs.
 TARGETS = {
-    "safetensors_header": {"max_len": 2048},
-    "clustered_file": {"max_len": 16384},
-    "config": {"max_len": 6144},
+    "safetensors_header": {"max_len": 2048, "words": ["src/format/dtype.c", "src/format/safetensors*.c"]},
+    "clustered_file": {"max_len": 16384, "words": ["src/format/*.c", "src/model/*.c"]},
+    "config": {"max_len": 6144, "words": ["src/model/config_*.c"]},
     "labels": {"max_len": 1024},
-    "device": {"max_len": 6144, "inputs": ["data/devices"]},
+    "device": {"max_len": 6144, "inputs": ["data/devices"], "words": ["src/profile/device.c"]},
     "cluster": {"max_len": 4200},
     "image": {"max_len": 8192, "inputs": ["tests/golden/images"]},
 }
 # Bytes of the corpora: what fits the repository, 2 MiB in all.
 MAX_CORPUS = {"clustered_file": 900_000, "image": 500_000}
 MAX_CORPUS_OTHERS = 100_000
+
+# What JSON has besides: its signs, and numbers at the edges of their types.
+JSON_TOKENS = ["{}", "[]", "[0]", '""', ":", ",", "null", "true", "false", "-1", "0.5", "1e300", "1e-300", "256", "65536",
+               "4294967296", "9223372036854775807", "\\u0000", "\\ud83e"]
 
 # The reference kernels are the instrumented ones.
 ENVIRONMENT = dict(os.environ, LUTRA_ISA="reference", ASAN_OPTIONS="detect_stack_use_after_return=1:allocator_may_return_null=1",
@@ -60,6 +65,19 @@ def command(build, target, *arguments, timeout=20):
 def inputs(target):
     folders = [CORPUS / target, *(ROOT / path for path in TARGETS[target].get("inputs", []))]
     return [folder for folder in folders if folder.is_dir()]
+
+
+def dictionary(target):
+    """Writes the words of JSON that the sources compare with; libFuzzer's option for them."""
+    patterns = TARGETS[target].get("words")
+    if not patterns:
+        return []
+    sources = "".join(path.read_text("utf-8") for pattern in patterns for path in sorted(ROOT.glob(pattern)))
+    strings = sorted(set(re.findall(r'"[A-Za-z0-9_.]{2,}"', sources)))
+    quoted = (token.replace("\\", "\\\\").replace('"', '\\"') for token in strings + JSON_TOKENS)
+    path = FOUND / f"{target}.dict"
+    path.write_text("".join(f'"{token}"\n' for token in quoted), "utf-8")
+    return [f"-dict={path}"]
 
 
 def execute(arguments):
@@ -79,7 +97,7 @@ def fuzz(build, target, arguments):
     before = len(list(crashes.iterdir()))
     text, good, seconds = execute(command(
         build, target, f"-max_total_time={arguments.seconds}", f"-seed={arguments.seed}", f"-runs={arguments.runs}",
-        "-print_final_stats=1", f"-artifact_prefix={crashes}/", found, *inputs(target), timeout=arguments.timeout))
+        "-print_final_stats=1", f"-artifact_prefix={crashes}/", *dictionary(target), found, *inputs(target), timeout=arguments.timeout))
     executions = re.search(r"stat::number_of_executed_units: (\d+)", text)
     executions = executions.group(1) if executions else 0
     edges, features = (re.findall(r" cov: (\d+) ft: (\d+)", text) or [(0, 0)])[-1]
