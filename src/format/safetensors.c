@@ -144,6 +144,10 @@ static lutra_status open_shards(lutra_safetensors *file, const json_t *weight_ma
     const int folder = slash ? (int)(slash - file->path + 1) : 0;
     json_t *value;
     char path[4096];
+    if (json_object_size(weight_map) > LUTRA_MAX_TENSORS)
+        return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, file->path, LUTRA_NO_OFFSET,
+                          "names %zu tensors; the limit is %d", json_object_size(weight_map),
+                          LUTRA_MAX_TENSORS);
     lutra_status status =
         lutra_allocate(LUTRA_MAX_SHARDS, sizeof *file->shards, "shards", &file->shards, error);
     json_object_foreach((json_t *)(uintptr_t)weight_map, name, value)

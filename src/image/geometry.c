@@ -4,7 +4,8 @@
 #include <math.h>
 
 #define MAX_INPUT_SIDE 65536        /* of the model's input */
-#define MAX_RESIZED_SIDE (1u << 24) /* of the size asked for before the crop */
+#define MAX_ASKED_SIDE (1u << 24)   /* of the size asked for before the crop */
+#define MAX_RESIZED_SIDE (1u << 28) /* of the longer side, which follows from it */
 
 static lutra_status refuse(lutra_error *error, const char *what)
 {
@@ -20,7 +21,7 @@ static lutra_status check(const lutra_preprocessing *p, lutra_error *error)
     if (p->crop_mode != LUTRA_CROP_CENTER && p->crop_mode != LUTRA_CROP_SQUASH &&
         p->crop_mode != LUTRA_CROP_BORDER)
         return refuse(error, "unknown crop mode");
-    if (p->resize_height > MAX_RESIZED_SIDE || p->resize_width > MAX_RESIZED_SIDE)
+    if (p->resize_height > MAX_ASKED_SIDE || p->resize_width > MAX_ASKED_SIDE)
         return refuse(error, "resize_height and resize_width must be at most 2^24");
     if (p->resize_width && !p->resize_height)
         return refuse(error, "resize_width needs resize_height");
@@ -30,63 +31,55 @@ static lutra_status check(const lutra_preprocessing *p, lutra_error *error)
         return LUTRA_OK;
     if (!(p->crop_pct > 0.0 && p->crop_pct <= 1.0))
         return refuse(error, "crop_pct must be above 0 and at most 1");
-    if ((double)p->height / p->crop_pct > MAX_RESIZED_SIDE ||
-        (double)p->width / p->crop_pct > MAX_RESIZED_SIDE)
+    if ((double)p->height / p->crop_pct > MAX_ASKED_SIDE || (double)p->width / p->crop_pct > MAX_ASKED_SIDE)
         return refuse(error, "crop_pct is too small");
     return LUTRA_OK;
 }
 
-/* Python's round(): ties to the even neighbour, whatever the rounding mode. A side never vanishes. */
-static size_t round_side(double value)
+/* Sides before they are known to be within reason. */
+typedef struct sides {
+    double width, height;
+} sides;
+
+/* Python's round(): ties to the even neighbour, whatever the rounding mode. */
+static double round_even(double value)
 {
     double whole = floor(value), rest = value - whole;
-    if (rest > 0.5 || (rest == 0.5 && fmod(whole, 2.0) != 0.0))
-        whole += 1.0;
-    return whole < 1.0 ? 1 : (size_t)whole;
+    return rest > 0.5 || (rest == 0.5 && fmod(whole, 2.0) != 0.0) ? whole + 1.0 : whole;
 }
 
 /* torchvision's Resize(size): the shorter side becomes `size`, the longer one is cut to an integer. */
-static void resize_shorter_side(size_t size, size_t width, size_t height, lutra_geometry *g)
+static sides resize_shorter_side(size_t size, size_t width, size_t height)
 {
     size_t shorter = width <= height ? width : height, longer = width <= height ? height : width;
-    size_t resized = (size_t)((double)size * (double)longer / (double)shorter);
-    g->x.resized = width <= height ? size : resized;
-    g->y.resized = width <= height ? resized : size;
+    double resized = floor((double)size * (double)longer / (double)shorter);
+    return width <= height ? (sides){(double)size, resized} : (sides){resized, (double)size};
 }
 
-/* timm's ResizeKeepRatio: the side that needs the larger (or the smaller) reduction fits its target. */
-static void resize_keep_ratio(size_t target_width, size_t target_height, bool longest, size_t width,
-                              size_t height, lutra_geometry *g)
+/* timm's ResizeKeepRatio: the side that needs the larger (or the smaller) reduction fits its target. A side
+ * never vanishes. */
+static sides resize_keep_ratio(double target_width, double target_height, bool longest, size_t width,
+                               size_t height)
 {
-    double ratio_y = (double)height / (double)target_height, ratio_x = (double)width / (double)target_width;
+    double ratio_y = (double)height / target_height, ratio_x = (double)width / target_width;
     double ratio = (ratio_y > ratio_x) == longest ? ratio_y : ratio_x;
-    g->x.resized = round_side((double)width / ratio);
-    g->y.resized = round_side((double)height / ratio);
+    return (sides){fmax(round_even((double)width / ratio), 1), fmax(round_even((double)height / ratio), 1)};
 }
 
-static void plan_resize(const lutra_preprocessing *p, size_t width, size_t height, lutra_geometry *g)
+static sides plan_resize(const lutra_preprocessing *p, size_t width, size_t height)
 {
-    if (p->resize_height && p->resize_width) {
-        g->x.resized = p->resize_width;
-        g->y.resized = p->resize_height;
-        return;
-    }
-    if (p->resize_height) {
-        resize_shorter_side(p->resize_height, width, height, g);
-        return;
-    }
-    size_t target_width = (size_t)floor((double)p->width / p->crop_pct);
-    size_t target_height = (size_t)floor((double)p->height / p->crop_pct);
-    if (p->crop_mode == LUTRA_CROP_SQUASH) {
-        g->x.resized = target_width;
-        g->y.resized = target_height;
-    } else if (p->crop_mode == LUTRA_CROP_BORDER) {
-        resize_keep_ratio(target_width, target_height, true, width, height, g);
-    } else if (target_width == target_height) {
-        resize_shorter_side(target_width, width, height, g);
-    } else {
-        resize_keep_ratio(target_width, target_height, false, width, height, g);
-    }
+    if (p->resize_height && p->resize_width)
+        return (sides){(double)p->resize_width, (double)p->resize_height};
+    if (p->resize_height)
+        return resize_shorter_side(p->resize_height, width, height);
+    const sides target = {floor((double)p->width / p->crop_pct), floor((double)p->height / p->crop_pct)};
+    if (p->crop_mode == LUTRA_CROP_SQUASH)
+        return target;
+    if (p->crop_mode == LUTRA_CROP_BORDER)
+        return resize_keep_ratio(target.width, target.height, true, width, height);
+    if (target.width == target.height)
+        return resize_shorter_side((size_t)target.width, width, height);
+    return resize_keep_ratio(target.width, target.height, false, width, height);
 }
 
 /* Half of an odd surplus goes to the even neighbour in torchvision, down in Hugging Face's processors. */
@@ -113,7 +106,7 @@ static uint8_t fill_value(float mean)
     double written = floor((double)mean * 1e6 + 0.5) / 1e6;
     if (!(written > 0.0))
         return 0;
-    return written >= 1.0 ? 255 : (uint8_t)(255.0 * written < 0.5 ? 0 : round_side(255.0 * written));
+    return written >= 1.0 ? 255 : (uint8_t)round_even(255.0 * written);
 }
 
 lutra_status lutra_geometry_plan(const lutra_preprocessing *preprocessing, size_t width, size_t height,
@@ -122,8 +115,13 @@ lutra_status lutra_geometry_plan(const lutra_preprocessing *preprocessing, size_
     lutra_status status = check(preprocessing, error);
     if (status)
         return status;
-    *geometry = (lutra_geometry){0};
-    plan_resize(preprocessing, width, height, geometry);
+    const sides resized = plan_resize(preprocessing, width, height);
+    if (resized.width > MAX_RESIZED_SIDE || resized.height > MAX_RESIZED_SIDE)
+        return lutra_fail(
+            error, LUTRA_ERROR_UNSUPPORTED, NULL, LUTRA_NO_OFFSET,
+            "%zu x %zu pixels are too narrow: the longer side would be resized to more than 2^28", width,
+            height);
+    *geometry = (lutra_geometry){.x.resized = (size_t)resized.width, .y.resized = (size_t)resized.height};
     bool round_down = preprocessing->resize_height > 0;
     crop_centre(preprocessing->width, round_down, &geometry->x);
     crop_centre(preprocessing->height, round_down, &geometry->y);

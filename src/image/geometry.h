@@ -18,7 +18,8 @@ typedef struct lutra_geometry {
     uint8_t fill[3]; /* RGB */
 } lutra_geometry;
 
-/* `width` and `height` are the picture's, upright. Errors: ARGUMENT (an option out of range). */
+/* `width` and `height` are the picture's, upright. Errors: ARGUMENT (an option out of range),
+ * UNSUPPORTED (so narrow a picture that its longer side would be resized to more than 2^28). */
 lutra_status lutra_geometry_plan(const lutra_preprocessing *preprocessing, size_t width, size_t height,
                                  lutra_geometry *geometry, lutra_error *error);
 

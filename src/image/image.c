@@ -27,8 +27,12 @@ lutra_status lutra_picture_begin(lutra_picture *picture, uint64_t width, uint64_
                           width, height);
     if (picture->preprocessing->ignore_exif || orientation < 1 || orientation > 8)
         orientation = 1;
-    return lutra_resizer_create(picture->preprocessing, (size_t)width, (size_t)height, orientation,
-                                picture->pixels, &picture->resizer, error);
+    const lutra_status status = lutra_resizer_create(picture->preprocessing, (size_t)width, (size_t)height,
+                                                     orientation, picture->pixels, &picture->resizer, error);
+    return status == LUTRA_ERROR_UNSUPPORTED
+               ? lutra_fail(error, status, picture->name, LUTRA_NO_OFFSET,
+                            "%" PRIu64 " x %" PRIu64 " pixels are too narrow to be resized", width, height)
+               : status;
 }
 
 lutra_status lutra_picture_allocate(uint64_t width, uint64_t height, uint8_t **rows, lutra_error *error)

@@ -66,12 +66,24 @@ static lutra_status read_preprocessing(const json_t *json, const char *path, lut
     return lutra_config_rgb_divisor(json, "std", path, result->std, error);
 }
 
+static lutra_status read_labels(const json_t *labels, const char *path, lutra_vit_settings *settings,
+                                lutra_error *error)
+{
+    if (!json_is_array(labels))
+        return LUTRA_OK;
+    for (size_t i = 0; i < json_array_size(labels); i++)
+        if (!json_is_string(json_array_get(labels, i)))
+            return fail(error, path, "labels must be a list of texts");
+    json_decref(settings->labels);
+    settings->labels = json_incref((json_t *)(uintptr_t)labels);
+    return LUTRA_OK;
+}
+
 lutra_status lutra_vit_settings_from_lutra(const json_t *config, const char *path,
                                            lutra_vit_settings *settings, lutra_error *error)
 {
     const char *family = json_string_value(json_object_get(config, "family"));
     const char *arch = json_string_value(json_object_get(config, "architecture"));
-    const json_t *labels = json_object_get(config, "labels");
     lutra_status status;
     if (!family || strcmp(family, "vit") != 0)
         return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, path, 8,
@@ -86,11 +98,7 @@ lutra_status lutra_vit_settings_from_lutra(const json_t *config, const char *pat
         (status = read_preprocessing(json_object_get(config, "preprocessing"), path, &settings->preprocessing,
                                      error)))
         return status;
-    if (json_is_array(labels)) {
-        json_decref(settings->labels);
-        settings->labels = json_incref((json_t *)(uintptr_t)labels);
-    }
-    return LUTRA_OK;
+    return read_labels(json_object_get(config, "labels"), path, settings, error);
 }
 
 json_t *lutra_vit_settings_to_lutra(const lutra_vit_settings *settings)

@@ -29,9 +29,9 @@ static lutra_status read_size(const json_t *preprocessor, const char *key, const
         (status = lutra_config_size(member, "width", path, &size->width, error)) ||
         (status = lutra_config_size(member, "shortest_edge", path, &size->shortest_edge, error)))
         return status;
-    if (!size->shortest_edge && (!size->height || !size->width))
+    if (!size->height != !size->width || (!size->height && !size->shortest_edge))
         return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, path, LUTRA_NO_OFFSET,
-                          "\"%s\" has neither height and width nor shortest_edge", key);
+                          "\"%s\" must have height and width, or shortest_edge", key);
     return LUTRA_OK;
 }
 

@@ -78,16 +78,24 @@ lutra_status lutra_resample_positions(const float *from, size_t from_height, siz
                                       size_t to_height, size_t to_width, size_t dim, bool antialias,
                                       lutra_error *error)
 {
-    float *half; /* [from_height][to_width][dim] */
-    size_t n;
-    if (!lutra_size_multiply(from_height, to_width, &n) || !lutra_size_multiply(n, dim, &n))
+    float *half; /* [from_height][to_width][dim] or [to_height][from_width][dim] */
+    size_t n_x_first, n_y_first, n;
+    if (!lutra_size_multiply(from_height, to_width, &n_x_first) ||
+        !lutra_size_multiply(to_height, from_width, &n_y_first) ||
+        !lutra_size_multiply(lutra_smaller(n_x_first, n_y_first), dim, &n))
         return lutra_fail_memory(error, SIZE_MAX, "a position embedding");
     lutra_status status = lutra_allocate(n, sizeof *half, "a position embedding", &half, error);
     if (status)
         return status;
-    status = resample_axis(from, half, from_height, from_width, to_width, dim, antialias, error);
-    if (status == LUTRA_OK)
-        status = resample_axis(half, to, 1, from_height, to_height, to_width * dim, antialias, error);
+    if (n_x_first <= n_y_first) {
+        status = resample_axis(from, half, from_height, from_width, to_width, dim, antialias, error);
+        if (status == LUTRA_OK)
+            status = resample_axis(half, to, 1, from_height, to_height, to_width * dim, antialias, error);
+    } else {
+        status = resample_axis(from, half, 1, from_height, to_height, from_width * dim, antialias, error);
+        if (status == LUTRA_OK)
+            status = resample_axis(half, to, to_height, from_width, to_width, dim, antialias, error);
+    }
     free(half);
     return status;
 }

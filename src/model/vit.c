@@ -134,7 +134,7 @@ static lutra_status choose_image_size(const lutra_binding *binding, const lutra_
         vit->height = grid_height * vit->patch;
         vit->width = grid_width * vit->patch;
     }
-    if (!vit->height || vit->height % vit->patch || vit->width % vit->patch ||
+    if (!vit->height || !vit->width || vit->height % vit->patch || vit->width % vit->patch ||
         vit->height > LUTRA_MAX_SIDE_OF_INPUT || vit->width > LUTRA_MAX_SIDE_OF_INPUT)
         return fail(binding, error, LUTRA_ERROR_ARGUMENT,
                     "the picture's size must be a multiple of the patch size %zu, at most 8192, not %zu",

@@ -35,7 +35,7 @@ static void check_ranges(const lutra_vit_settings *settings)
     fuzz_require(settings->n_registers <= 65536);
     fuzz_require(settings->native_height <= 65536 && settings->native_width <= 65536);
     fuzz_require(settings->eps > 0 && isfinite((float)settings->eps));
-    fuzz_require(p->height <= 65536 && p->width <= 65536);
+    fuzz_require(p->height <= 65536 && p->width <= 65536 && !p->height == !p->width);
     for (size_t i = 0; i < 3; i++)
         fuzz_require(isfinite(p->mean[i]) && isfinite(p->std[i]) && p->std[i] > 0);
     for (size_t i = 0; i < json_array_size(settings->labels); i++)

@@ -3,9 +3,11 @@
  * memory is taken for it; and sizes whose products do not fit into 32 or 64 bits. */
 #include "model_fixture.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "../fuzz/tiny_model.h"
 #include "format/json.h"
@@ -14,6 +16,7 @@
 #include "image/picture.h"
 #include "kernels/gemm/gemm.h"
 #include "model/labels.h"
+#include "model/position.h"
 #include "model/vit.h"
 
 /* ---- files made of a header and zeros ---------------------------------------------------------- */
@@ -126,6 +129,36 @@ static void shards_are_limited(void **state)
     fixture_remove(folder);
 }
 
+/* Each of millions of names would be looked for among a thousand shards. */
+static void names_in_an_index_are_limited(void **state)
+{
+    (void)state;
+    lutra_error error;
+    lutra_safetensors *file;
+    size_t size;
+    char *folder = fixture_folder(), *path = fixture_path(folder, "model.safetensors.index.json");
+    for (size_t n = LUTRA_MAX_TENSORS; n <= LUTRA_MAX_TENSORS + 1; n++) {
+        char *index = malloc(n * 32 + 64), *at = index;
+        assert_non_null(index);
+        at += sprintf(at, "{\"weight_map\":{");
+        for (size_t i = 0; i < n; i++)
+            at += sprintf(at, "%s\"%zu\":\"a\"", i ? "," : "", i);
+        sprintf(at, "}}");
+        fixture_write_text(folder, "model.safetensors.index.json", index);
+        free(index);
+        uint8_t *bytes = make_file("{}", 0, &size);
+        fixture_write_bytes(folder, "a", bytes, size);
+        free(bytes);
+        const bool edge = n == LUTRA_MAX_TENSORS; /* is looked for, and not found in the empty shard */
+        assert_int_equal(lutra_safetensors_open(path, &file, &error),
+                         edge ? LUTRA_ERROR_FORMAT : LUTRA_ERROR_UNSUPPORTED);
+        assert_non_null(
+            strstr(error.message, edge ? "is missing from a" : "names 65537 tensors; the limit is 65536"));
+    }
+    free(path);
+    fixture_remove(folder);
+}
+
 static void headers_and_configurations_are_limited(void **state)
 {
     (void)state;
@@ -231,13 +264,9 @@ static size_t lay_out(json_t *header)
     return (size_t)at;
 }
 
-static lutra_status open_changed(const tiny_model *shape, const change *changes, size_t n,
-                                 const lutra_model_options *options, lutra_model_info *info,
-                                 lutra_error *error)
+static uint8_t *make_changed(const tiny_model *shape, const change *changes, size_t n, size_t *size)
 {
-    size_t size;
-    lutra_model *model;
-    uint8_t *bytes = tiny_model_make(shape, 1, &size);
+    uint8_t *bytes = tiny_model_make(shape, 1, size);
     size_t length = 0;
     for (size_t i = 8; i-- > 0;)
         length = length << 8 | bytes[i];
@@ -248,7 +277,19 @@ static lutra_status open_changed(const tiny_model *shape, const change *changes,
         apply(header, &changes[i]);
     const size_t n_data = lay_out(header);
     char *text = json_dumps(header, JSON_COMPACT);
-    bytes = make_file(text, n_data, &size);
+    bytes = make_file(text, n_data, size);
+    free(text);
+    json_decref(header);
+    return bytes;
+}
+
+static lutra_status open_changed(const tiny_model *shape, const change *changes, size_t n,
+                                 const lutra_model_options *options, lutra_model_info *info,
+                                 lutra_error *error)
+{
+    size_t size;
+    lutra_model *model;
+    uint8_t *bytes = make_changed(shape, changes, n, &size);
     const lutra_status status = lutra_model_open_memory(bytes, size, options, &model, error);
     if (status == LUTRA_OK && info)
         *info = *lutra_model_get_info(model);
@@ -256,8 +297,6 @@ static lutra_status open_changed(const tiny_model *shape, const change *changes,
         assert_null(model);
     lutra_model_close(model);
     free(bytes);
-    free(text);
-    json_decref(header);
     return status;
 }
 
@@ -397,6 +436,86 @@ static void products_that_overflow_are_refused(void **state)
     expect(&small, grid, 2, LUTRA_OK, NULL);
 }
 
+/* Of a column of positions for a row of patches, one of the two ways to the new grid leads over 65534 x 8190
+ * positions: 17 GB here. */
+static void positions_need_no_more_than_their_grids(void **state)
+{
+    (void)state;
+    struct rusage before, after;
+    const change column[] = {{.tensor = "pos_embed", .rank = 3, .shape = {1, LUTRA_MAX_TOKENS, 8}},
+                             {.section = "model", .key = "image_size", .json = "[65534, 1]"},
+                             {.section = "preprocessing", .key = "size", .json = "[1, 8190]"}};
+    const change row[] = {column[0],
+                          {.section = "model", .key = "image_size", .json = "[1, 65534]"},
+                          {.section = "preprocessing", .key = "size", .json = "[8190, 1]"}};
+    getrusage(RUSAGE_SELF, &before);
+    expect(&small, column, 3, LUTRA_OK, NULL);
+    expect(&small, row, 3, LUTRA_OK, NULL);
+    getrusage(RUSAGE_SELF, &after);
+    assert_in_range(after.ru_maxrss - before.ru_maxrss, 0, 512 << 10); /* KiB */
+}
+
+static void all_positions_equal(const float *positions, size_t n, double value)
+{
+    for (size_t i = 0; i < n; i++)
+        if (fabs((double)positions[i] - value) > 1e-6)
+            fail_msg("position %zu is %g instead of %g", i, (double)positions[i], value);
+}
+
+/* Whichever way is taken: equal positions stay, and those of a column are its own resampled, side by side. */
+static void both_ways_to_a_grid_lead_to_the_same(void **state)
+{
+    (void)state;
+    enum { LONG = 48, WIDE = 20, SHORT = 2 };
+    float from[LONG], ones[LONG], column[SHORT], to[SHORT * WIDE];
+    for (size_t i = 0; i < LONG; i++) {
+        from[i] = (float)(i * i % 17);
+        ones[i] = 1;
+    }
+    for (int antialias = 0; antialias <= 1; antialias++) {
+        assert_int_equal(lutra_resample_positions(ones, LONG, 1, to, SHORT, WIDE, 1, antialias, NULL),
+                         LUTRA_OK);
+        all_positions_equal(to, SHORT * WIDE, 1);
+        assert_int_equal(lutra_resample_positions(from, LONG, 1, column, SHORT, 1, 1, antialias, NULL),
+                         LUTRA_OK);
+        assert_int_equal(lutra_resample_positions(from, LONG, 1, to, SHORT, WIDE, 1, antialias, NULL),
+                         LUTRA_OK);
+        for (size_t y = 0; y < SHORT; y++)
+            all_positions_equal(to + y * WIDE, WIDE, (double)column[y]);
+        assert_int_equal(lutra_resample_positions(from, 1, LONG, to, WIDE, SHORT, 1, antialias, NULL),
+                         LUTRA_OK);
+        for (size_t x = 0; x < SHORT; x++)
+            for (size_t y = 0; y < WIDE; y++)
+                all_positions_equal(to + y * SHORT + x, 1, (double)column[x]);
+    }
+}
+
+/* Matrices without elements: an MLP of no neurons adds its bias alone. */
+static void a_hidden_layer_may_be_empty(void **state)
+{
+    (void)state;
+    const change none[] = {{.tensor = "blocks.0.mlp.fc1.weight", .rank = 2, .shape = {0, 8}},
+                           {.tensor = "blocks.0.mlp.fc1.bias", .rank = 1, .shape = {0}},
+                           {.tensor = "blocks.0.mlp.fc2.weight", .rank = 2, .shape = {8, 0}}};
+    size_t size;
+    lutra_model *model;
+    lutra_context *context;
+    uint8_t *bytes = make_changed(&small, none, 3, &size);
+    assert_int_equal(lutra_model_open_memory(bytes, size, NULL, &model, NULL), LUTRA_OK);
+    for (lutra_mode mode = LUTRA_MODE_F32; mode <= LUTRA_MODE_INT8; mode++) {
+        const lutra_context_options options = {.mode = mode, .n_threads = 1};
+        const uint8_t pixels[2 * 2 * 3] = {0};
+        float logits[3] = {1, 1, 1};
+        assert_int_equal(lutra_context_create(model, &options, &context, NULL), LUTRA_OK);
+        assert_int_equal(lutra_context_run(context, pixels, 1, logits, NULL, NULL), LUTRA_OK);
+        for (size_t i = 0; i < 3; i++)
+            assert_true(logits[i] == 0); /* of weights that are all 0 */
+        lutra_context_free(context);
+    }
+    lutra_model_close(model);
+    free(bytes);
+}
+
 /* What a double holds and a float does not became infinite, or 0 to divide by, when a model was run. */
 static void numbers_fit_floats(void **state)
 {
@@ -472,6 +591,34 @@ static void labels_are_limited(void **state)
     fixture_remove(folder);
 }
 
+static void labels_of_a_description_are_texts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *labels;
+        lutra_status status;
+    } cases[] = {{"[]", LUTRA_OK},
+                 {"[\"otter\", \"vole\"]", LUTRA_OK},
+                 {"[\"otter\", 1]", LUTRA_ERROR_FORMAT},
+                 {"[null]", LUTRA_ERROR_FORMAT}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[256];
+        lutra_vit_settings settings;
+        lutra_error error;
+        snprintf(text, sizeof text,
+                 "{\"family\":\"vit\",\"model\":{\"pool\":\"token\",\"activation\":\"gelu\"},"
+                 "\"preprocessing\":{\"crop_mode\":\"center\",\"resample\":3},\"labels\":%s}",
+                 cases[i].labels);
+        json_t *json = json_loads(text, 0, NULL);
+        lutra_vit_settings_init(&settings);
+        assert_int_equal(lutra_vit_settings_from_lutra(json, "model", &settings, &error), cases[i].status);
+        if (cases[i].status)
+            assert_non_null(strstr(error.message, "labels must be a list of texts"));
+        lutra_vit_settings_free(&settings);
+        json_decref(json);
+    }
+}
+
 static lutra_status begin_picture(uint64_t width, uint64_t height, lutra_error *error)
 {
     const lutra_preprocessing p = {.height = 1, .width = 1, .crop_pct = 1, .resample = LUTRA_BICUBIC};
@@ -496,6 +643,48 @@ static void pictures_are_limited(void **state)
     assert_int_equal(begin_picture((uint64_t)1 << 32, (uint64_t)1 << 32, &error), LUTRA_ERROR_UNSUPPORTED);
     assert_int_equal(begin_picture(UINT64_MAX, 2, &error), LUTRA_ERROR_UNSUPPORTED);
     assert_non_null(strstr(error.message, "2^28 pixels and 2^20 a side"));
+}
+
+/* The longer side follows from the shorter one: 2^24 of a picture of 1 x 2^20 pixels would come to 2^44,
+ * which the nearest neighbour's steps took hours to count, and which 32 bits do not hold. */
+static void resized_sides_are_limited(void **state)
+{
+    (void)state;
+    static const struct {
+        lutra_crop_mode mode;
+        size_t height, width, resize_height;
+        double crop_pct;
+        uint64_t side; /* of the picture, 1 the other way */
+        lutra_status status;
+    } cases[] = {
+        {LUTRA_CROP_CENTER, 1, 1, 256, 1, 1 << 20, LUTRA_OK},
+        {LUTRA_CROP_CENTER, 1, 1, 257, 1, 1 << 20, LUTRA_ERROR_UNSUPPORTED},
+        {LUTRA_CROP_CENTER, 1, 1, 1 << 24, 1, 16, LUTRA_OK},
+        {LUTRA_CROP_CENTER, 1, 1, 1 << 24, 1, 17, LUTRA_ERROR_UNSUPPORTED},
+        {LUTRA_CROP_CENTER, 1, 1, 1 << 24, 1, 1 << 20, LUTRA_ERROR_UNSUPPORTED},
+        {LUTRA_CROP_CENTER, 2, 2, 0, 0x1p-23, 16, LUTRA_OK},
+        {LUTRA_CROP_CENTER, 2, 2, 0, 0x1p-23, 1 << 20, LUTRA_ERROR_UNSUPPORTED},
+        {LUTRA_CROP_CENTER, 2, 1, 0, 0x1p-23, 1 << 20, LUTRA_ERROR_UNSUPPORTED},
+        {LUTRA_CROP_BORDER, 2, 1, 0, 0x1p-23, 1 << 20, LUTRA_OK},
+        {LUTRA_CROP_SQUASH, 2, 1, 0, 0x1p-23, 1 << 20, LUTRA_OK},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int turned = 0; turned < 2; turned++) {
+            lutra_error error;
+            uint8_t pixels[2 * 2 * 3];
+            const lutra_preprocessing p = {.height = cases[i].height,
+                                           .width = cases[i].width,
+                                           .resize_height = cases[i].resize_height,
+                                           .crop_pct = cases[i].crop_pct,
+                                           .crop_mode = cases[i].mode,
+                                           .resample = LUTRA_BICUBIC};
+            lutra_picture picture = {.name = "picture", .preprocessing = &p, .pixels = pixels};
+            const lutra_status status = lutra_picture_begin(&picture, turned ? 1 : cases[i].side,
+                                                            turned ? cases[i].side : 1, 1, &error);
+            if (status != cases[i].status || (status && !strstr(error.message, "picture: ")))
+                fail_msg("case %zu: %s", i, lutra_status_name(status));
+            lutra_resizer_free(picture.resizer);
+        }
 }
 
 /* The rows that a resize holds are as many as its filter is long, and never more than the picture has. */
@@ -551,15 +740,21 @@ int main(void)
         cmocka_unit_test(tensors_are_limited),
         cmocka_unit_test(metadata_is_no_tensor_of_the_limit),
         cmocka_unit_test(shards_are_limited),
+        cmocka_unit_test(names_in_an_index_are_limited),
         cmocka_unit_test(headers_and_configurations_are_limited),
         cmocka_unit_test(models_are_limited),
         cmocka_unit_test(pictures_for_a_model_are_limited),
         cmocka_unit_test(runs_are_limited),
         cmocka_unit_test(products_that_overflow_are_refused),
+        cmocka_unit_test(positions_need_no_more_than_their_grids),
+        cmocka_unit_test(both_ways_to_a_grid_lead_to_the_same),
+        cmocka_unit_test(a_hidden_layer_may_be_empty),
         cmocka_unit_test(numbers_fit_floats),
         cmocka_unit_test(a_factor_leaves_something_to_divide_by),
         cmocka_unit_test(labels_are_limited),
+        cmocka_unit_test(labels_of_a_description_are_texts),
         cmocka_unit_test(pictures_are_limited),
+        cmocka_unit_test(resized_sides_are_limited),
         cmocka_unit_test(a_filter_is_no_longer_than_its_picture),
         cmocka_unit_test(descriptions_of_devices_are_limited),
     };

@@ -112,6 +112,11 @@ static void preprocessors_that_lie_are_refused(void **state)
         {"{\"size\":{\"height\":16}}", LUTRA_ERROR_UNSUPPORTED, "\"size\""},
         {"{\"size\":{\"longest_edge\":16}}", LUTRA_ERROR_UNSUPPORTED, "\"size\""},
         {"{\"size\":{\"shortest_edge\":16}}", LUTRA_ERROR_UNSUPPORTED, "\"size\""},
+        {"{\"size\":{\"shortest_edge\":16,\"width\":16}}", LUTRA_ERROR_UNSUPPORTED, "\"size\""},
+        /* an input of 16 x 0 pixels */
+        {"{\"image_processor_type\":\"DeiTImageProcessor\",\"crop_size\":{\"shortest_edge\":1,\"height\":16}"
+         "}",
+         LUTRA_ERROR_UNSUPPORTED, "\"crop_size\""},
         {"{\"size\":16,\"do_resize\":false}", LUTRA_ERROR_UNSUPPORTED, "\"do_resize\""},
         {"{\"size\":16,\"resample\":6}", LUTRA_ERROR_FORMAT, "\"resample\""},
         {"{\"size\":16,\"resample\":-1}", LUTRA_ERROR_FORMAT, "\"resample\""},
