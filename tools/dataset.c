@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "terminal.h"
@@ -155,7 +156,8 @@ lutra_status tool_dataset_open(tool_dataset *dataset, const tool_arguments *argu
     tool_imagenet_names(session->info, &imagenet, &unused);
     if (!labels) {
         beside = tool_join(folder, "labels.tsv");
-        if (beside && access(beside, R_OK) == 0)
+        struct stat info; /* a FIFO in its place would not end */
+        if (beside && stat(beside, &info) == 0 && S_ISREG(info.st_mode))
             labels = beside;
     }
     lutra_status status = labels

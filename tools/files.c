@@ -12,6 +12,9 @@
 
 #include "inputs.h"
 
+/* Lists and tables of some ten million pictures; a device in a stranger's folder has no end. */
+#define MAX_TEXT_BYTES ((size_t)1 << 30)
+
 lutra_status tool_io_error(lutra_error *error, const char *path, const char *action, int number)
 {
     *error = (lutra_error){.status = LUTRA_ERROR_IO, .offset = LUTRA_NO_OFFSET};
@@ -99,37 +102,45 @@ lutra_status tool_check_output(const char *output, const char *input, lutra_erro
     return LUTRA_ERROR_ARGUMENT;
 }
 
-lutra_status tool_read_text(const char *path, char **text, lutra_error *error)
+/* The rest of `file`, ended by 0 -> `text`; an error number, or 0. */
+static int read_rest(FILE *file, char **text)
 {
     size_t size = 0, capacity = 1u << 16;
-    const bool standard_input = strcmp(path, "-") == 0;
-    FILE *file = standard_input ? stdin : fopen(path, "r");
     char *data = malloc(capacity);
-    *text = NULL;
-    if (!file) {
-        free(data);
-        return tool_io_error(error, path, "open it", errno);
-    }
-    while (data) {
-        const size_t n = fread(data + size, 1, capacity - 1 - size, file);
+    for (size_t n; data && (n = fread(data + size, 1, capacity - 1 - size, file)) > 0;) {
         size += n;
-        if (n == 0)
-            break;
-        if (size == capacity - 1) {
-            char *larger = realloc(data, capacity *= 2);
-            if (!larger)
-                free(data);
-            data = larger;
+        if (size < capacity - 1)
+            continue;
+        if (capacity == MAX_TEXT_BYTES) {
+            free(data);
+            return EFBIG;
         }
+        char *larger = realloc(data, capacity *= 2);
+        if (!larger)
+            free(data);
+        data = larger;
     }
-    const int read_error = !data ? ENOMEM : ferror(file) ? errno : 0;
-    if (!standard_input)
-        fclose(file);
-    if (read_error) {
+    if (!data)
+        return ENOMEM;
+    if (ferror(file)) {
+        const int number = errno;
         free(data);
-        return tool_io_error(error, path, "read it", read_error);
+        return number;
     }
     data[size] = 0;
     *text = data;
-    return LUTRA_OK;
+    return 0;
+}
+
+lutra_status tool_read_text(const char *path, char **text, lutra_error *error)
+{
+    const bool standard_input = strcmp(path, "-") == 0;
+    FILE *file = standard_input ? stdin : fopen(path, "r");
+    *text = NULL;
+    if (!file)
+        return tool_io_error(error, path, "open it", errno);
+    const int number = read_rest(file, text);
+    if (!standard_input)
+        fclose(file);
+    return number ? tool_io_error(error, path, "read it", number) : LUTRA_OK;
 }

@@ -39,7 +39,7 @@ lutra_status tool_io_error(lutra_error *error, const char *path, const char *act
 /* Refuses, before hours of work, an output that is a folder or one of the inputs. */
 lutra_status tool_check_output(const char *output, const char *input, lutra_error *error);
 
-/* A whole text file, ended by 0, allocated; "-" is standard input. */
+/* A whole text file of less than 2^30 bytes, ended by 0, allocated; "-" is standard input. */
 lutra_status tool_read_text(const char *path, char **text, lutra_error *error);
 
 #endif

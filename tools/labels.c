@@ -24,8 +24,10 @@ typedef struct label_table {
 static size_t cut(char *line, char separator, char *columns[MAX_COLUMNS])
 {
     const char separators[] = {separator ? separator : ' ', separator ? 0 : '\t', 0};
+    const size_t length = strlen(line);
     size_t n = 0;
-    line[strcspn(line, "\r")] = 0;
+    if (length && line[length - 1] == '\r')
+        line[length - 1] = 0;
     while (n < MAX_COLUMNS) {
         if (!separator)
             line += strspn(line, separators);

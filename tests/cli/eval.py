@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """eval: its figures against the same computed here from classify's probabilities, and every way to tell classes."""
 import math
+import os
 import pathlib
 import shutil
 import signal
@@ -117,6 +118,11 @@ class Eval(CommandTest):
         result = self.evaluate("--images", self.folder / "beside")
         self.assertEqual(result["nll"], expected["nll"])
 
+    def test_only_a_file_beside_the_pictures_is_a_table(self):
+        shutil.copytree(self.images, self.folder / "strange")
+        os.mkfifo(self.folder / "strange" / "labels.tsv")  # reading it would not end
+        self.fails("eval", MODEL, "--images", self.folder / "strange", says="no folders")
+
     def test_kinds_of_tables(self):
         expected = self.evaluate("--images", self.images, "--labels", self.labels)["nll"]
         rows = list(self.truth.items())
@@ -187,10 +193,11 @@ class Eval(CommandTest):
                 ("file\tclass_index\n", ["names no pictures"]),
                 ("3\n4\n", ["line 1", "order of its own"]),
                 ("otter\nvole\n", ["2 lines", "23 pictures"]),
+                ("otter\n\rvole\n", ["line 2", "vole"]),
                 ("otter\n" * 24, ["line 24", "only 23"]),
                 ("", ["empty"])):
             with self.subTest(text):
-                table.write_text(text)
+                table.write_bytes(text.encode())
                 self.fails("eval", MODEL, "--images", self.images, "--labels", table, "--quiet", says=["wrong", *says])
 
     def test_folders_that_do_not_do(self):
