@@ -47,6 +47,9 @@ static lutra_status read_dimensions(const lutra_binding *binding, lutra_vit *vit
     if ((status = lutra_binding_shape(binding, LUTRA_FC1_WEIGHT, 0, &rank, shape, error)))
         return status;
     vit->mlp_dim = shape[0];
+    if (!vit->mlp_dim)
+        return fail(binding, error, LUTRA_ERROR_FORMAT, "an MLP of %zu neurons in each of %zu blocks", 0,
+                    vit->depth);
     vit->class_token = lutra_binding_has(binding, LUTRA_CLASS_TOKEN, 0);
     vit->distilled = lutra_binding_has(binding, LUTRA_DISTILLATION_TOKEN, 0);
     if (lutra_binding_has(binding, LUTRA_REGISTER_TOKENS, 0)) {

@@ -264,9 +264,13 @@ static size_t lay_out(json_t *header)
     return (size_t)at;
 }
 
-static uint8_t *make_changed(const tiny_model *shape, const change *changes, size_t n, size_t *size)
+static lutra_status open_changed(const tiny_model *shape, const change *changes, size_t n,
+                                 const lutra_model_options *options, lutra_model_info *info,
+                                 lutra_error *error)
 {
-    uint8_t *bytes = tiny_model_make(shape, 1, size);
+    size_t size;
+    lutra_model *model;
+    uint8_t *bytes = tiny_model_make(shape, 1, &size);
     size_t length = 0;
     for (size_t i = 8; i-- > 0;)
         length = length << 8 | bytes[i];
@@ -277,19 +281,7 @@ static uint8_t *make_changed(const tiny_model *shape, const change *changes, siz
         apply(header, &changes[i]);
     const size_t n_data = lay_out(header);
     char *text = json_dumps(header, JSON_COMPACT);
-    bytes = make_file(text, n_data, size);
-    free(text);
-    json_decref(header);
-    return bytes;
-}
-
-static lutra_status open_changed(const tiny_model *shape, const change *changes, size_t n,
-                                 const lutra_model_options *options, lutra_model_info *info,
-                                 lutra_error *error)
-{
-    size_t size;
-    lutra_model *model;
-    uint8_t *bytes = make_changed(shape, changes, n, &size);
+    bytes = make_file(text, n_data, &size);
     const lutra_status status = lutra_model_open_memory(bytes, size, options, &model, error);
     if (status == LUTRA_OK && info)
         *info = *lutra_model_get_info(model);
@@ -297,6 +289,8 @@ static lutra_status open_changed(const tiny_model *shape, const change *changes,
         assert_null(model);
     lutra_model_close(model);
     free(bytes);
+    free(text);
+    json_decref(header);
     return status;
 }
 
@@ -490,30 +484,14 @@ static void both_ways_to_a_grid_lead_to_the_same(void **state)
     }
 }
 
-/* Matrices without elements: an MLP of no neurons adds its bias alone. */
-static void a_hidden_layer_may_be_empty(void **state)
+/* Of its matrices no row would fit a buffer: an export divided by their 0 inputs. */
+static void a_hidden_layer_is_not_empty(void **state)
 {
     (void)state;
     const change none[] = {{.tensor = "blocks.0.mlp.fc1.weight", .rank = 2, .shape = {0, 8}},
                            {.tensor = "blocks.0.mlp.fc1.bias", .rank = 1, .shape = {0}},
                            {.tensor = "blocks.0.mlp.fc2.weight", .rank = 2, .shape = {8, 0}}};
-    size_t size;
-    lutra_model *model;
-    lutra_context *context;
-    uint8_t *bytes = make_changed(&small, none, 3, &size);
-    assert_int_equal(lutra_model_open_memory(bytes, size, NULL, &model, NULL), LUTRA_OK);
-    for (lutra_mode mode = LUTRA_MODE_F32; mode <= LUTRA_MODE_INT8; mode++) {
-        const lutra_context_options options = {.mode = mode, .n_threads = 1};
-        const uint8_t pixels[2 * 2 * 3] = {0};
-        float logits[3] = {1, 1, 1};
-        assert_int_equal(lutra_context_create(model, &options, &context, NULL), LUTRA_OK);
-        assert_int_equal(lutra_context_run(context, pixels, 1, logits, NULL, NULL), LUTRA_OK);
-        for (size_t i = 0; i < 3; i++)
-            assert_true(logits[i] == 0); /* of weights that are all 0 */
-        lutra_context_free(context);
-    }
-    lutra_model_close(model);
-    free(bytes);
+    expect(&small, none, 3, LUTRA_ERROR_FORMAT, "an MLP of 0 neurons");
 }
 
 /* What a double holds and a float does not became infinite, or 0 to divide by, when a model was run. */
@@ -748,7 +726,7 @@ int main(void)
         cmocka_unit_test(products_that_overflow_are_refused),
         cmocka_unit_test(positions_need_no_more_than_their_grids),
         cmocka_unit_test(both_ways_to_a_grid_lead_to_the_same),
-        cmocka_unit_test(a_hidden_layer_may_be_empty),
+        cmocka_unit_test(a_hidden_layer_is_not_empty),
         cmocka_unit_test(numbers_fit_floats),
         cmocka_unit_test(a_factor_leaves_something_to_divide_by),
         cmocka_unit_test(labels_are_limited),
