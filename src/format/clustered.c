@@ -101,24 +101,28 @@ static lutra_status fail_part(lutra_error *error, const lutra_tensor *part, cons
                       problem);
 }
 
-static lutra_status check_codebook(const lutra_tensor *codebook, size_t n_clusters, lutra_error *error)
+/* `largest` magnitude of an entry. */
+static lutra_status check_codebook(const lutra_tensor *codebook, size_t n_clusters, float *largest,
+                                   lutra_error *error)
 {
+    *largest = 0;
     if (codebook->rank != 1 || codebook->n_elements != n_clusters ||
         (codebook->dtype != LUTRA_I8 && codebook->dtype != LUTRA_F32))
         return fail_part(error, codebook, "must be I8 or F32 with one entry per cluster");
     for (size_t i = 0; i < n_clusters; i++) {
-        float entry = 0;
+        float entry = codebook->dtype == LUTRA_I8 ? (float)(int8_t)codebook->data[i] : 0;
         if (codebook->dtype == LUTRA_I8 && codebook->data[i] == 0x80)
             return fail_part(error, codebook, "has an entry of -128");
         if (codebook->dtype == LUTRA_F32)
             memcpy(&entry, codebook->data + 4 * i, 4);
         if (!isfinite(entry))
             return fail_part(error, codebook, "has an entry that is not finite");
+        *largest = fmaxf(*largest, fabsf(entry));
     }
     return LUTRA_OK;
 }
 
-static lutra_status check_scale(const lutra_tensor *scale, size_t n, lutra_error *error)
+static lutra_status check_scale(const lutra_tensor *scale, size_t n, float largest_entry, lutra_error *error)
 {
     if (scale->rank != 1 || scale->dtype != LUTRA_F32 || scale->n_elements != n)
         return fail_part(error, scale, "must be F32 with one scale per row (scope row) or one in all");
@@ -127,6 +131,8 @@ static lutra_status check_scale(const lutra_tensor *scale, size_t n, lutra_error
         memcpy(&value, scale->data + 4 * i, 4);
         if (!isfinite(value) || value < 0)
             return fail_part(error, scale, "has a scale that is negative or not finite");
+        if (!isfinite(value * largest_entry))
+            return fail_part(error, scale, "has a scale that makes weights infinite");
     }
     return LUTRA_OK;
 }
@@ -147,9 +153,10 @@ static lutra_status bind_parts(const lutra_safetensors *file, lutra_clustered_te
     }
     if (tensor->indices->dtype != LUTRA_U8 || tensor->indices->bytes != tensor->layout.bytes)
         return fail_part(error, tensor->indices, "is not as long as its matrix's packed indices must be");
-    if ((status = check_codebook(tensor->codebook, tensor->n_clusters, error)))
+    float largest;
+    if ((status = check_codebook(tensor->codebook, tensor->n_clusters, &largest, error)))
         return status;
-    return check_scale(tensor->scale, tensor->scope == LUTRA_SCOPE_ROW ? tensor->n : 1, error);
+    return check_scale(tensor->scale, tensor->scope == LUTRA_SCOPE_ROW ? tensor->n : 1, largest, error);
 }
 
 static int compare_names(const void *left, const void *right)

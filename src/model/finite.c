@@ -3,8 +3,12 @@
 
 #include <string.h>
 
-/* A number is not finite when all bits of its exponent are set. One loop a width, which compilers turn into
- * vector code: a dense model is read once at memory speed. */
+/* The least double that rounds to an infinite float: halfway from the greatest finite one to 2^128. */
+#define INFINITE_FLOAT 0x47effffff0000000u
+
+/* A number is not finite when all bits of its exponent are set; a double, which is used as a float, when none
+ * holds it. One loop a width, which compilers turn into vector code: a dense model is read once at memory
+ * speed. */
 static bool all_finite_16(const uint8_t *data, size_t n, uint16_t exponent)
 {
     unsigned bad = 0;
@@ -33,7 +37,7 @@ static bool all_finite_64(const uint8_t *data, size_t n)
     for (size_t i = 0; i < n; i++) {
         uint64_t bits;
         memcpy(&bits, data + 8 * i, 8);
-        bad |= (bits & 0x7ff0000000000000u) == 0x7ff0000000000000u;
+        bad |= (bits & 0x7fffffffffffffffu) >= INFINITE_FLOAT;
     }
     return !bad;
 }
@@ -61,5 +65,6 @@ lutra_status lutra_check_finite(const lutra_tensor *tensor, lutra_error *error)
     while (all_finite(tensor->dtype, tensor->data + i * size, 1))
         i++;
     return lutra_fail(error, LUTRA_ERROR_FORMAT, tensor->path, tensor->offset + i * size,
-                      "tensor \"%.200s\" has a NaN or infinity at element %zu", tensor->name, i);
+                      "tensor \"%.200s\" has %s at element %zu", tensor->name,
+                      tensor->dtype == LUTRA_F64 ? "what no finite float holds" : "a NaN or infinity", i);
 }

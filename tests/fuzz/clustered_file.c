@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A model's file, dense or clustered, up to one inference: refused with a reason, or opened, described,
- * scanned, and run in every mode. clustered_mutator.c knows what the file is made of.
+ * scanned, run in every mode, predicted on a device, and exported to what is the same model again.
+ * clustered_mutator.c knows what the file is made of.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -44,6 +45,80 @@ static void run(const lutra_model *model, lutra_mode mode)
     lutra_context_free(context);
 }
 
+static const lutra_device *the_device(void)
+{
+    static const char
+        text[] =
+#define NUMBER(key, value) "\"" key "\":{\"value\":" value ",\"source\":\"made up\"}"
+            "{\"name\":\"a\",\"title\":\"b\",\"core\":\"c\",\"isa\":\"neon\"," NUMBER("cores", "4") "," NUMBER("clock_ghz", "2") ",\"macs_per_cycle\":{" NUMBER(
+                "f32",
+                "8") "," NUMBER("int8",
+                                "32") "},"
+                                      "\"caches\":[{\"level\":1,\"shared_by\":1," NUMBER(
+                                          "bytes",
+                                          "65536") "},"
+                                                   "{\"level\":2,\"shared_by\":4," NUMBER(
+                                                       "bytes",
+                                                       "1048576") "}],"
+                                                                  "\"dram_gb_per_s\":{" NUMBER("all_cores", "10") "},\"pj\":{" NUMBER(
+                                                                      "dram_byte",
+                                                                      "160") "," NUMBER("mac_f32",
+                                                                                        "1.3") "," NUMBER("ma"
+                                                                                                          "c_"
+                                                                                                          "bf"
+                                                                                                          "1"
+                                                                                                          "6",
+                                                                                                          "0."
+                                                                                                          "3") "," NUMBER("mac_int8",
+                                                                                                                          "0.1") "}}";
+#undef NUMBER
+    static lutra_device device;
+    if (!device.n_cores) {
+        const fuzz_file file = fuzz_open_file((const uint8_t *)text, sizeof text - 1);
+        fuzz_require(lutra_device_read(file.path, &device, NULL) == LUTRA_OK);
+        fuzz_close_file(&file);
+    }
+    return &device;
+}
+
+static void predict(const lutra_model *model)
+{
+    const size_t n = lutra_model_n_steps(model);
+    lutra_step_prediction *steps = malloc(n * sizeof *steps);
+    fuzz_require(steps);
+    for (lutra_mode mode = LUTRA_MODE_F32; mode <= LUTRA_MODE_INT8; mode++) {
+        const lutra_prediction_options options = {.mode = mode};
+        fuzz_require(lutra_predict(model, the_device(), &options, steps, NULL) == LUTRA_OK);
+        for (size_t i = 0; i < n; i++)
+            fuzz_require(isfinite(steps[i].seconds) && isfinite(steps[i].millijoules));
+    }
+    free(steps);
+}
+
+/* Fails only where a weight is too large for the type. */
+static void check_export(const uint8_t *data, size_t size, const lutra_model *model)
+{
+    static const lutra_dtype types[] = {LUTRA_F32, LUTRA_F16, LUTRA_BF16};
+    const lutra_model_info *info = lutra_model_get_info(model);
+    lutra_error error;
+    lutra_model *exported;
+    const fuzz_file file = fuzz_open_file(data, size);
+    const lutra_status status =
+        lutra_export_file(file.path, fuzz_output_path(), types[size % 3], NULL, NULL, &error);
+    fuzz_close_file(&file);
+    if (status) {
+        fuzz_require(status == LUTRA_ERROR_ARGUMENT && types[size % 3] != LUTRA_F32);
+        fuzz_require_error(status, &error);
+        return;
+    }
+    fuzz_require(lutra_model_open(fuzz_output_path(), NULL, &exported, &error) == LUTRA_OK);
+    const lutra_model_info *again = lutra_model_get_info(exported);
+    fuzz_require(again->n_clustered == 0 && again->n_parameters == info->n_parameters);
+    fuzz_require(again->macs == info->macs && again->n_tokens == info->n_tokens);
+    fuzz_require(again->n_classes == info->n_classes && again->input_bytes == info->input_bytes);
+    lutra_model_close(exported);
+}
+
 static void check_model(const lutra_model *model)
 {
     const lutra_model_info *info = lutra_model_get_info(model);
@@ -61,6 +136,7 @@ static void check_model(const lutra_model *model)
     run(model, LUTRA_MODE_F32);
     run(model, LUTRA_MODE_BF16);
     run(model, LUTRA_MODE_INT8);
+    predict(model);
 }
 
 static void check_tensors(const uint8_t *data, size_t size)
@@ -95,10 +171,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size)
         memcpy(copy, data, size);
     const lutra_status status = lutra_model_open_memory(copy, size, NULL, &model, &error);
-    if (status)
+    if (status) {
         fuzz_require_error(status, &error);
-    else
+    } else {
         check_model(model);
+        check_export(data, size, model);
+    }
     lutra_model_close(model);
     free(copy);
     return 0;

@@ -37,6 +37,29 @@ void fuzz_close_file(const fuzz_file *file)
     close(file->descriptor);
 }
 
+static char output_folder[32], output_path[48];
+
+static void remove_output(void)
+{
+    unlink(output_path);
+    rmdir(output_folder);
+}
+
+const char *fuzz_output_path(void)
+{
+    if (output_path[0])
+        return output_path;
+    /* In memory where that is possible: thousands are written and synced each second. */
+    snprintf(output_folder, sizeof output_folder, "/dev/shm/lutra-fuzz-XXXXXX");
+    if (!mkdtemp(output_folder)) {
+        snprintf(output_folder, sizeof output_folder, "/tmp/lutra-fuzz-XXXXXX");
+        fuzz_require(mkdtemp(output_folder));
+    }
+    snprintf(output_path, sizeof output_path, "%s/output", output_folder);
+    atexit(remove_output);
+    return output_path;
+}
+
 uint8_t fuzz_take(fuzz_bytes *bytes)
 {
     if (bytes->size == 0)

@@ -37,6 +37,9 @@ typedef struct fuzz_file {
 fuzz_file fuzz_open_file(const uint8_t *data, size_t size);
 void fuzz_close_file(const fuzz_file *file);
 
+/* Where a call may write a file: one name for the whole process, gone when it ends well. */
+const char *fuzz_output_path(void);
+
 /* Numbers made of an input's bytes, one after the other; 0 when they have run out. */
 typedef struct fuzz_bytes {
     const uint8_t *data; /* [size] */

@@ -246,6 +246,16 @@ static void numbers_are_checked(void **state)
     }
     REFUSED(scales[1], -0.5f, "tensor \"m.scale\" has a scale that is negative or not finite");
     EXPECT(scales[1], 0.0f, LUTRA_OK, NULL);
+    EXPECT(scales[1], 3e38f, LUTRA_OK, NULL);
+    floats.scales[1] = 3e38f;
+    floats.more_entries[0] = -1.1f;
+    expect(&floats, LUTRA_OK, NULL);
+    floats.more_entries[0] = -1.2f;
+    expect(&floats, LUTRA_ERROR_FORMAT, "tensor \"m.scale\" has a scale that makes weights infinite");
+    parts integers = good;
+    integers.entries[0] = -2;
+    integers.scales[1] = 3e38f;
+    expect(&integers, LUTRA_ERROR_FORMAT, "tensor \"m.scale\" has a scale that makes weights infinite");
     REFUSED(entries[1], -128, "tensor \"m.codebook\" has an entry of -128");
     EXPECT(entries[0], -127, LUTRA_OK, NULL);
 }

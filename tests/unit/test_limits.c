@@ -15,6 +15,7 @@
 #include "image/axis.h"
 #include "image/picture.h"
 #include "kernels/gemm/gemm.h"
+#include "model/finite.h"
 #include "model/labels.h"
 #include "model/position.h"
 #include "model/vit.h"
@@ -522,6 +523,34 @@ static void numbers_fit_floats(void **state)
     }
 }
 
+/* Weights in double precision are used as floats: the edge is where the nearest float is infinite. */
+static void doubles_fit_floats(void **state)
+{
+    (void)state;
+    const double edge = 0x1.ffffffp127;
+    const struct {
+        double value;
+        bool good;
+    } cases[] = {{nextafter(edge, 0), true},
+                 {-nextafter(edge, 0), true},
+                 {edge, false},
+                 {-edge, false},
+                 {1e300, false},
+                 {INFINITY, false},
+                 {NAN, false},
+                 {5e-324, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const double values[] = {1, cases[i].value};
+        const lutra_tensor tensor = {
+            .name = "w", .dtype = LUTRA_F64, .n_elements = 2, .data = (const uint8_t *)values};
+        lutra_error error;
+        const lutra_status status = lutra_check_finite(&tensor, &error);
+        assert_int_equal(status, cases[i].good ? LUTRA_OK : LUTRA_ERROR_FORMAT);
+        if (status)
+            assert_non_null(strstr(error.message, "what no finite float holds at element 1"));
+    }
+}
+
 static lutra_status rescale(const char *factor, lutra_error *error)
 {
     char text[128];
@@ -728,6 +757,7 @@ int main(void)
         cmocka_unit_test(both_ways_to_a_grid_lead_to_the_same),
         cmocka_unit_test(a_hidden_layer_is_not_empty),
         cmocka_unit_test(numbers_fit_floats),
+        cmocka_unit_test(doubles_fit_floats),
         cmocka_unit_test(a_factor_leaves_something_to_divide_by),
         cmocka_unit_test(labels_are_limited),
         cmocka_unit_test(labels_of_a_description_are_texts),
