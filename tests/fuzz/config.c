@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config.json, a byte 0, preprocessor_config.json (which may be absent): refused with a reason, or settings
- * within their ranges, which survive being written into a clustered file's description and read again. Text
- * that is neither dialect's is read as such a description itself.
+ * within their ranges, which survive being written into a clustered file's description and read again, and
+ * with which a model of the dimensions that they name is bound or refused. Text that is neither dialect's is
+ * read as such a description itself.
  */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "format/json.h"
 #include "fuzz.h"
 #include "image/geometry.h"
-#include "model/vit_settings.h"
+#include "model/plan.h"
+#include "tiny_model.h"
 
 static json_t *parse(const uint8_t *text, size_t size)
 {
@@ -64,6 +67,72 @@ static void check_geometry(const lutra_preprocessing *p)
     }
 }
 
+/* `said`, `otherwise` where nothing is said, 0 beyond `limit`. */
+static size_t small(size_t said, size_t otherwise, size_t limit)
+{
+    return said > limit ? 0 : said ? said : otherwise;
+}
+
+/* A model that has what the settings say of it; the same as the last time where they say the same. NULL: too
+ * large to be made for each input. */
+static const uint8_t *model_for(const lutra_vit_settings *settings, size_t *size)
+{
+    static tiny_model last;
+    static uint8_t *bytes;
+    static size_t n_bytes;
+    tiny_model model = {0};
+    model.dim = small(settings->dim, 8, 48);
+    model.depth = small(settings->depth, 1, 3);
+    model.patch = small(settings->patch, 4, 16);
+    model.mlp_dim = small(settings->mlp_dim, 4 * model.dim, 192);
+    if (!model.dim || !model.depth || !model.patch || !model.mlp_dim || settings->n_registers > 8)
+        return NULL;
+    model.grid_height = small(settings->native_height / model.patch, 2, 8);
+    model.grid_width = small(settings->native_width / model.patch, 2, 8);
+    if (!model.grid_height || !model.grid_width)
+        return NULL;
+    model.n_heads = 1;
+    model.n_registers = settings->n_registers;
+    model.dtype = LUTRA_F32;
+    if (!bytes || memcmp(&model, &last, sizeof model) != 0) {
+        free(bytes);
+        bytes = tiny_model_make(&model, 1, &n_bytes);
+        last = model;
+    }
+    *size = n_bytes;
+    return bytes;
+}
+
+static void check_binding(const lutra_vit_settings *settings)
+{
+    enum { MAX_PATCHES = 4096 }; /* whose positions there is time to resample */
+    const lutra_clustered none = {0};
+    lutra_vit_settings used = *settings;
+    lutra_safetensors *file;
+    lutra_binding binding;
+    lutra_vit vit;
+    lutra_plan plan;
+    lutra_error error;
+    size_t size;
+    const uint8_t *bytes = model_for(settings, &size);
+    const size_t patch = settings->patch ? settings->patch : 4;
+    const size_t n_patches = settings->preprocessing.height / patch * (settings->preprocessing.width / patch);
+    if (!bytes || (n_patches > MAX_PATCHES && n_patches <= LUTRA_MAX_TOKENS))
+        return;
+    fuzz_require(lutra_safetensors_open_memory(bytes, size, "model", &file, NULL) == LUTRA_OK);
+    fuzz_require(lutra_binding_init(file, &none, &binding, NULL) == LUTRA_OK);
+    const lutra_status status = lutra_vit_bind(&binding, &used, 0, &vit, &error);
+    if (status) {
+        fuzz_require_error(status, &error);
+    } else {
+        fuzz_require(vit.height && vit.height % vit.patch == 0 && vit.width && vit.width % vit.patch == 0);
+        fuzz_require(vit.n_tokens == vit.n_prefix + vit.n_patches && vit.n_tokens <= LUTRA_MAX_TOKENS);
+        fuzz_require(lutra_vit_plan(&binding, &vit, &plan, NULL) == LUTRA_OK && plan.n_steps > 0);
+    }
+    lutra_binding_free(&binding);
+    lutra_safetensors_close(file);
+}
+
 static void check_description(const lutra_vit_settings *settings)
 {
     lutra_vit_settings again;
@@ -105,6 +174,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         } else {
             check_ranges(&settings);
             check_geometry(&settings.preprocessing);
+            check_binding(&settings);
             check_description(&settings);
         }
     }
