@@ -59,26 +59,6 @@ static int run(const tool_arguments *arguments)
     return result;
 }
 
-tool_totals tool_inspect_totals(const tool_inspection *inspection)
-{
-    tool_totals totals = {0};
-    totals.n_tensors = lutra_tensor_file_n_tensors(inspection->file);
-    for (size_t i = 0; i < totals.n_tensors; i++) {
-        const lutra_tensor_info *tensor = lutra_tensor_file_tensor(inspection->file, i);
-        uint64_t elements = 1;
-        for (size_t j = 0; j < tensor->rank; j++)
-            elements *= tensor->shape[j];
-        totals.bytes += tensor->bytes;
-        totals.elements += elements;
-        if (tensor->n_clusters) {
-            totals.n_clustered_tensors++;
-            totals.clustered_bytes += tensor->bytes;
-            totals.clustered_elements += elements;
-        }
-    }
-    return totals;
-}
-
 static const tool_option options[] = {
     TOOL_PLAN, TOOL_VERIFY, TOOL_ARCH, TOOL_IMAGE_SIZE, TOOL_JSON, TOOL_QUIET, TOOL_HELP, TOOL_NO_OPTION,
 };

@@ -11,6 +11,7 @@
 #include "classify.h"
 #include "inputs.h"
 #include "jpeg_frames.h"
+#include "predictions.h"
 #include "terminal.h"
 
 typedef struct stream {

@@ -15,6 +15,9 @@
 
 #include "base/error.h"
 
+/* So many tasks per thread that a slower thread leaves some to the others. */
+#define LUTRA_TASKS_PER_THREAD ((size_t)3)
+
 typedef struct lutra_thread_pool lutra_thread_pool;
 typedef void lutra_task(void *job, size_t task, size_t worker);
 

@@ -28,7 +28,6 @@
  * heads (128 KiB) stay in a second-level cache. */
 #define KEY_BLOCK ((size_t)256)
 #define MAX_TASK_QUERIES ((size_t)256)
-#define TASKS_PER_THREAD ((size_t)3)
 /* An odd number of cache lines: the rows of a tile, read side by side, then fall into different sets of a
  * cache. */
 #define SCORE_STRIDE (KEY_BLOCK + LUTRA_PANEL)
@@ -249,7 +248,7 @@ static void attend_all(const lutra_kernels *kernels, lutra_thread_pool *pool,
     if (n_heads == 0 || attention->n_queries == 0)
         return;
     /* Each part packs the keys and values again: no more parts than balance the threads. */
-    const size_t wanted = n_threads > 1 ? lutra_divide_up(n_threads * TASKS_PER_THREAD, n_heads) : 1;
+    const size_t wanted = n_threads > 1 ? lutra_divide_up(n_threads * LUTRA_TASKS_PER_THREAD, n_heads) : 1;
     if (job.n_parts < wanted)
         job.n_parts = lutra_smaller(wanted, lutra_divide_up(attention->n_queries, kernels->tile_rows));
     lutra_thread_pool_run(pool, n_heads * job.n_parts, attend_head, &job);

@@ -11,9 +11,8 @@
 #define LUTRA_KERNELS_GEMM_ROW_PARTS_H
 
 #include "base/size.h"
+#include "base/thread_pool.h"
 
-/* So many tasks per thread that a slower thread leaves some to the others. */
-#define LUTRA_TASKS_PER_THREAD ((size_t)3)
 /* A panel is brought in the time of 2 to 13 rows' multiply-adds (docs/kernels.md), for each part again. */
 #define LUTRA_MIN_PART_ROWS ((size_t)96)
 /* More do not stay in a second-level cache, nor does it gain anything to bring all on each thread: measured,
