@@ -141,10 +141,10 @@ static void names_in_an_index_are_limited(void **state)
     for (size_t n = LUTRA_MAX_TENSORS; n <= LUTRA_MAX_TENSORS + 1; n++) {
         char *index = malloc(n * 32 + 64), *at = index;
         assert_non_null(index);
-        at += sprintf(at, "{\"weight_map\":{");
+        at += snprintf(at, 32, "{\"weight_map\":{");
         for (size_t i = 0; i < n; i++)
-            at += sprintf(at, "%s\"%zu\":\"a\"", i ? "," : "", i);
-        sprintf(at, "}}");
+            at += snprintf(at, 32, "%s\"%zu\":\"a\"", i ? "," : "", i);
+        snprintf(at, 32, "}}");
         fixture_write_text(folder, "model.safetensors.index.json", index);
         free(index);
         uint8_t *bytes = make_file("{}", 0, &size);
