@@ -47,31 +47,19 @@ static void run(const lutra_model *model, lutra_mode mode)
 
 static const lutra_device *the_device(void)
 {
-    static const char
-        text[] =
-#define NUMBER(key, value) "\"" key "\":{\"value\":" value ",\"source\":\"made up\"}"
-            "{\"name\":\"a\",\"title\":\"b\",\"core\":\"c\",\"isa\":\"neon\"," NUMBER("cores", "4") "," NUMBER("clock_ghz", "2") ",\"macs_per_cycle\":{" NUMBER(
-                "f32",
-                "8") "," NUMBER("int8",
-                                "32") "},"
-                                      "\"caches\":[{\"level\":1,\"shared_by\":1," NUMBER(
-                                          "bytes",
-                                          "65536") "},"
-                                                   "{\"level\":2,\"shared_by\":4," NUMBER(
-                                                       "bytes",
-                                                       "1048576") "}],"
-                                                                  "\"dram_gb_per_s\":{" NUMBER("all_cores", "10") "},\"pj\":{" NUMBER(
-                                                                      "dram_byte",
-                                                                      "160") "," NUMBER("mac_f32",
-                                                                                        "1.3") "," NUMBER("ma"
-                                                                                                          "c_"
-                                                                                                          "bf"
-                                                                                                          "1"
-                                                                                                          "6",
-                                                                                                          "0."
-                                                                                                          "3") "," NUMBER("mac_int8",
-                                                                                                                          "0.1") "}}";
-#undef NUMBER
+    static const char text[] =
+        "{\"name\":\"a\",\"title\":\"b\",\"core\":\"c\",\"isa\":\"neon\","
+        "\"cores\":{\"value\":4,\"source\":\"s\"},"
+        "\"clock_ghz\":{\"value\":2,\"source\":\"s\"},"
+        "\"macs_per_cycle\":{\"f32\":{\"value\":8,\"source\":\"s\"},"
+        "\"int8\":{\"value\":32,\"source\":\"s\"}},"
+        "\"caches\":[{\"level\":1,\"shared_by\":1,\"bytes\":{\"value\":65536,\"source\":\"s\"}},"
+        "{\"level\":2,\"shared_by\":4,\"bytes\":{\"value\":1048576,\"source\":\"s\"}}],"
+        "\"dram_gb_per_s\":{\"all_cores\":{\"value\":10,\"source\":\"s\"}},"
+        "\"pj\":{\"dram_byte\":{\"value\":160,\"source\":\"s\"},"
+        "\"mac_f32\":{\"value\":1.3,\"source\":\"s\"},"
+        "\"mac_bf16\":{\"value\":0.3,\"source\":\"s\"},"
+        "\"mac_int8\":{\"value\":0.1,\"source\":\"s\"}}}";
     static lutra_device device;
     if (!device.n_cores) {
         const fuzz_file file = fuzz_open_file((const uint8_t *)text, sizeof text - 1);
