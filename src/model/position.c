@@ -78,7 +78,9 @@ lutra_status lutra_resample_positions(const float *from, size_t from_height, siz
                                       size_t to_height, size_t to_width, size_t dim, bool antialias,
                                       lutra_error *error)
 {
-    float *half; /* [from_height][to_width][dim] or [to_height][from_width][dim] */
+    /* The smaller of [from_height][to_width][dim] and [to_height][from_width][dim]: of two numbers whose
+     * product is that of the two grids' sizes, it is no larger than the larger grid. */
+    float *half;
     size_t n_x_first, n_y_first, n;
     if (!lutra_size_multiply(from_height, to_width, &n_x_first) ||
         !lutra_size_multiply(to_height, from_width, &n_y_first) ||
