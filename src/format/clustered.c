@@ -110,11 +110,11 @@ static lutra_status check_codebook(const lutra_tensor *codebook, size_t n_cluste
         (codebook->dtype != LUTRA_I8 && codebook->dtype != LUTRA_F32))
         return fail_part(error, codebook, "must be I8 or F32 with one entry per cluster");
     for (size_t i = 0; i < n_clusters; i++) {
-        float entry = codebook->dtype == LUTRA_I8 ? (float)(int8_t)codebook->data[i] : 0;
-        if (codebook->dtype == LUTRA_I8 && codebook->data[i] == 0x80)
-            return fail_part(error, codebook, "has an entry of -128");
+        float entry;
         if (codebook->dtype == LUTRA_F32)
             memcpy(&entry, codebook->data + 4 * i, 4);
+        else if ((entry = (float)(int8_t)codebook->data[i]) < -127)
+            return fail_part(error, codebook, "has an entry of -128");
         if (!isfinite(entry))
             return fail_part(error, codebook, "has an entry that is not finite");
         *largest = fmaxf(*largest, fabsf(entry));

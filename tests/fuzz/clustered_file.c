@@ -69,20 +69,6 @@ static const lutra_device *the_device(void)
     return &device;
 }
 
-static void predict(const lutra_model *model)
-{
-    const size_t n = lutra_model_n_steps(model);
-    lutra_step_prediction *steps = malloc(n * sizeof *steps);
-    fuzz_require(steps);
-    for (lutra_mode mode = LUTRA_MODE_F32; mode <= LUTRA_MODE_INT8; mode++) {
-        const lutra_prediction_options options = {.mode = mode};
-        fuzz_require(lutra_predict(model, the_device(), &options, steps, NULL) == LUTRA_OK);
-        for (size_t i = 0; i < n; i++)
-            fuzz_require(isfinite(steps[i].seconds) && isfinite(steps[i].millijoules));
-    }
-    free(steps);
-}
-
 /* Fails only where a weight is too large for the type. */
 static void check_export(const uint8_t *data, size_t size, const lutra_model *model)
 {
@@ -124,7 +110,7 @@ static void check_model(const lutra_model *model)
     run(model, LUTRA_MODE_F32);
     run(model, LUTRA_MODE_BF16);
     run(model, LUTRA_MODE_INT8);
-    predict(model);
+    fuzz_require_predictions(model, the_device());
 }
 
 static void check_tensors(const uint8_t *data, size_t size)

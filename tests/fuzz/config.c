@@ -73,31 +73,31 @@ static size_t small(size_t said, size_t otherwise, size_t limit)
     return said > limit ? 0 : said ? said : otherwise;
 }
 
-/* A model that has what the settings say of it; the same as the last time where they say the same. NULL: too
- * large to be made for each input. */
-static const uint8_t *model_for(const lutra_vit_settings *settings, size_t *size)
+/* A model that has what the settings say of it; false where it is too large to be made for each input. */
+static bool fit_model(const lutra_vit_settings *settings, tiny_model *model)
+{
+    *model = (tiny_model){.n_heads = 1, .n_registers = settings->n_registers, .dtype = LUTRA_F32};
+    model->dim = small(settings->dim, 8, 48);
+    model->depth = small(settings->depth, 1, 3);
+    model->patch = small(settings->patch, 4, 16);
+    model->mlp_dim = small(settings->mlp_dim, 4 * model->dim, 192);
+    if (!model->dim || !model->depth || !model->patch || !model->mlp_dim || settings->n_registers > 8)
+        return false;
+    model->grid_height = small(settings->native_height / model->patch, 2, 8);
+    model->grid_width = small(settings->native_width / model->patch, 2, 8);
+    return model->grid_height && model->grid_width;
+}
+
+/* Its bytes; those of the last time where it is the same. */
+static const uint8_t *bytes_of(const tiny_model *model, size_t *size)
 {
     static tiny_model last;
     static uint8_t *bytes;
     static size_t n_bytes;
-    tiny_model model = {0};
-    model.dim = small(settings->dim, 8, 48);
-    model.depth = small(settings->depth, 1, 3);
-    model.patch = small(settings->patch, 4, 16);
-    model.mlp_dim = small(settings->mlp_dim, 4 * model.dim, 192);
-    if (!model.dim || !model.depth || !model.patch || !model.mlp_dim || settings->n_registers > 8)
-        return NULL;
-    model.grid_height = small(settings->native_height / model.patch, 2, 8);
-    model.grid_width = small(settings->native_width / model.patch, 2, 8);
-    if (!model.grid_height || !model.grid_width)
-        return NULL;
-    model.n_heads = 1;
-    model.n_registers = settings->n_registers;
-    model.dtype = LUTRA_F32;
-    if (!bytes || memcmp(&model, &last, sizeof model) != 0) {
+    if (!bytes || memcmp(model, &last, sizeof last) != 0) {
         free(bytes);
-        bytes = tiny_model_make(&model, 1, &n_bytes);
-        last = model;
+        bytes = tiny_model_make(model, 1, &n_bytes);
+        last = *model;
     }
     *size = n_bytes;
     return bytes;
@@ -113,12 +113,15 @@ static void check_binding(const lutra_vit_settings *settings)
     lutra_vit vit;
     lutra_plan plan;
     lutra_error error;
+    tiny_model model;
     size_t size;
-    const uint8_t *bytes = model_for(settings, &size);
-    const size_t patch = settings->patch ? settings->patch : 4;
-    const size_t n_patches = settings->preprocessing.height / patch * (settings->preprocessing.width / patch);
-    if (!bytes || (n_patches > MAX_PATCHES && n_patches <= LUTRA_MAX_TOKENS))
+    if (!fit_model(settings, &model))
         return;
+    const size_t n_patches =
+        settings->preprocessing.height / model.patch * (settings->preprocessing.width / model.patch);
+    if (n_patches > MAX_PATCHES && n_patches <= LUTRA_MAX_TOKENS)
+        return;
+    const uint8_t *bytes = bytes_of(&model, &size);
     fuzz_require(lutra_safetensors_open_memory(bytes, size, "model", &file, NULL) == LUTRA_OK);
     fuzz_require(lutra_binding_init(file, &none, &binding, NULL) == LUTRA_OK);
     const lutra_status status = lutra_vit_bind(&binding, &used, 0, &vit, &error);

@@ -49,21 +49,6 @@ static void check_device(const lutra_device *device)
     fuzz_require(is_positive(device->pj_dram_byte) && is_positive(device->pj_mac_f32));
 }
 
-static void check_prediction(const lutra_device *device, lutra_mode mode)
-{
-    lutra_step_prediction steps[32];
-    const lutra_prediction_options options = {.mode = mode};
-    lutra_error error;
-    const size_t n = lutra_model_n_steps(the_model());
-    fuzz_require(n <= 32);
-    fuzz_require(lutra_predict(the_model(), device, &options, steps, &error) == LUTRA_OK);
-    for (size_t i = 0; i < n; i++) {
-        fuzz_require(isfinite(steps[i].seconds) && steps[i].seconds >= 0);
-        fuzz_require(isfinite(steps[i].millijoules) && steps[i].millijoules >= 0);
-        fuzz_require(steps[i].bound);
-    }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     lutra_device device;
@@ -76,7 +61,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     check_device(&device);
-    for (lutra_mode mode = LUTRA_MODE_AUTO; mode <= LUTRA_MODE_INT8; mode++)
-        check_prediction(&device, mode);
+    fuzz_require_predictions(the_model(), &device);
     return 0;
 }

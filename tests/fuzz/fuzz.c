@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "fuzz.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,24 @@ void fuzz_require_error(lutra_status status, const lutra_error *error)
     fuzz_require(memchr(error->path, 0, sizeof error->path));
     for (const char *c = error->message; *c; c++)
         fuzz_require((unsigned char)*c >= 0x20 && *c != 0x7f);
+}
+
+void fuzz_require_predictions(const lutra_model *model, const lutra_device *device)
+{
+    const size_t n = lutra_model_n_steps(model);
+    lutra_step_prediction *steps = malloc(n * sizeof *steps);
+    lutra_error error;
+    fuzz_require(steps);
+    for (lutra_mode mode = LUTRA_MODE_AUTO; mode <= LUTRA_MODE_INT8; mode++) {
+        const lutra_prediction_options options = {.mode = mode};
+        fuzz_require(lutra_predict(model, device, &options, steps, &error) == LUTRA_OK);
+        for (size_t i = 0; i < n; i++) {
+            fuzz_require(isfinite(steps[i].seconds) && steps[i].seconds >= 0);
+            fuzz_require(isfinite(steps[i].millijoules) && steps[i].millijoules >= 0);
+            fuzz_require(steps[i].bound);
+        }
+    }
+    free(steps);
 }
 
 fuzz_file fuzz_open_file(const uint8_t *data, size_t size)

@@ -29,6 +29,9 @@ _Noreturn void fuzz_fail(const char *file, int line, const char *condition);
 /* What a call that failed must have left: its status, and one line of text without control characters. */
 void fuzz_require_error(lutra_status status, const lutra_error *error);
 
+/* Predictions in every mode succeed and are finite. */
+void fuzz_require_predictions(const lutra_model *model, const lutra_device *device);
+
 /* A file that holds the bytes and has no name beside this path; gone with fuzz_close_file. */
 typedef struct fuzz_file {
     int descriptor;
