@@ -89,10 +89,12 @@ static int run(int argc, const char **argv)
 
 int main(int argc, char **argv)
 {
+    if (!tool_hold_standard_streams())
+        return TOOL_FAILED;
     tool_catch_interrupts();
     tool_json_watch();
     int result = run(argc, (const char **)argv);
-    if ((fflush(stdout) != 0 || ferror(stdout)) && result == TOOL_DONE) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && (result == TOOL_DONE || result == TOOL_UNREADABLE)) {
         tool_error("cannot write to standard output");
         result = TOOL_FAILED;
     }

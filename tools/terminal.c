@@ -2,6 +2,8 @@
 #define _GNU_SOURCE /* SIGXFSZ */
 #include "terminal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -137,6 +139,17 @@ double tool_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+bool tool_hold_standard_streams(void)
+{
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) {
+        /* Open for what nobody does with it, so that reading and writing fail as they would. */
+        const int flags = stream == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+        if (fcntl(stream, F_GETFD) < 0 && errno == EBADF && open("/dev/null", flags) != stream)
+            return false;
+    }
+    return true;
+}
+
 static void interrupt(int signal_number)
 {
     (void)signal_number;
@@ -157,10 +170,12 @@ static void end_for_lack_of_file(int signal_number)
 
 void tool_catch_interrupts(void)
 {
-    struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
+    static const int signals[] = {SIGINT, SIGTERM};
+    struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND}, before;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(signals[i], &action, NULL);
     action.sa_handler = end_for_lack_of_file;
     sigaction(SIGBUS, &action, NULL);
     /* A file beyond the allowed size then is a failed write with a message, not a dead process. */

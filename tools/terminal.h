@@ -34,7 +34,12 @@ tool_text tool_large(uint64_t count); /* "1.26 G" */
 
 double tool_seconds(void); /* of a clock that only goes forward */
 
-/* From now on SIGINT and SIGTERM ask for an orderly end; a second one ends at once. */
+/* Standard streams that the caller has closed stay useless, but no file that is opened takes their numbers:
+ * a message would go into it. False where that cannot be. */
+bool tool_hold_standard_streams(void);
+
+/* From now on SIGINT and SIGTERM ask for an orderly end, unless the caller has them ignored; a second one
+ * ends at once. */
 void tool_catch_interrupts(void);
 bool tool_interrupted(void);
 

@@ -89,13 +89,27 @@ static lutra_status lock_temporary(lutra_atomic_file *file, bool *again, lutra_e
     return LUTRA_OK;
 }
 
+/* A descriptor above those of the standard streams: where these are closed, what the program prints would
+ * otherwise go into the file. -1: errno says why not. */
+static int open_above_streams(int folder, const char *name)
+{
+    /* O_NONBLOCK: a FIFO of that name must not hang the program. */
+    const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+    const int descriptor = openat(folder, name, flags, 0666);
+    if (descriptor < 0 || descriptor > STDERR_FILENO)
+        return descriptor;
+    const int above = fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    const int failure = errno;
+    close(descriptor);
+    errno = failure;
+    return above;
+}
+
 static lutra_status open_temporary(lutra_atomic_file *file, lutra_error *error)
 {
     for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         bool again = false;
-        /* O_NONBLOCK: a FIFO of that name must not hang the program. */
-        const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
-        file->descriptor = openat(file->folder, file->temporary, flags, 0666);
+        file->descriptor = open_above_streams(file->folder, file->temporary);
         if (file->descriptor < 0)
             return lutra_fail_errno(error, errno, file->path, "create its temporary file");
         lutra_status status = lock_temporary(file, &again, error);

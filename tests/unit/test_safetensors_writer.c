@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/thread_pool.h"
+#include "format/atomic_file.h"
 #include "format/safetensors_writer.h"
 
 /* Each test runs in an empty folder of its own. */
@@ -410,6 +411,35 @@ static void test_many_threads_write_one_tensor(void **state)
     free(file);
 }
 
+/* A program without standard streams: what it prints must not go into the file. */
+static void test_no_standard_stream_leads_to_the_file(void **state)
+{
+    (void)state;
+    int kept[STDERR_FILENO + 1];
+    size_t size;
+    lutra_error error;
+    lutra_atomic_file *out;
+    for (int stream = 0; stream <= STDERR_FILENO; stream++) {
+        kept[stream] = fcntl(stream, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        close(stream);
+    }
+    const lutra_status opened = lutra_atomic_file_open("m", &out, &error);
+    for (int stream = 0; !opened && stream <= STDERR_FILENO; stream++)
+        (void)!write(stream, "printed", 7);
+    const lutra_status written = opened ? opened : lutra_atomic_file_write(out, 7, "model", 5, &error);
+    const lutra_status committed = written ? written : lutra_atomic_file_commit(out, &error);
+    lutra_atomic_file_close(out);
+    for (int stream = 0; stream <= STDERR_FILENO; stream++) {
+        dup2(kept[stream], stream);
+        close(kept[stream]);
+    }
+    assert_int_equal(committed, LUTRA_OK);
+    char *file = read_file("m", &size);
+    assert_int_equal(size, 12);
+    assert_memory_equal(file, "\0\0\0\0\0\0\0model", 12);
+    free(file);
+}
+
 int main(void)
 {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
@@ -426,6 +456,7 @@ int main(void)
         IN_FOLDER(test_tensors_too_large_together),
         IN_FOLDER(test_calls_out_of_order),
         IN_FOLDER(test_many_threads_write_one_tensor),
+        IN_FOLDER(test_no_standard_stream_leads_to_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
