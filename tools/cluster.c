@@ -8,6 +8,7 @@
 static int check_arguments(const tool_arguments *arguments)
 {
     lutra_error error;
+    const char *isa; /* unknown ones are an error before the work rather than when it is told of */
     if (arguments->n_inputs != 1 || !arguments->output) {
         tool_error("cluster needs one MODEL and -o FILE, as in: lutra cluster model.safetensors -o "
                    "model-64.safetensors");
@@ -25,9 +26,10 @@ static int check_arguments(const tool_arguments *arguments)
         tool_error("--budget gives each matrix a codebook of its own: not with --scope model");
         return TOOL_USAGE;
     }
-    if (tool_check_output(arguments->output, arguments->inputs[0], &error) ||
-        (arguments->report && (tool_check_output(arguments->report, arguments->inputs[0], &error) ||
-                               tool_check_output(arguments->report, arguments->output, &error))))
+    const char *const not_report[] = {arguments->inputs[0], arguments->output, arguments->calibrate};
+    if (tool_check_output(arguments->output, arguments->inputs, 1, &error) ||
+        (arguments->report && tool_check_document(arguments->report, not_report, 3, &error)) ||
+        lutra_isa(&isa, &error))
         return tool_fail(&error);
     return TOOL_DONE;
 }

@@ -6,7 +6,7 @@
 #include "json.h"
 #include "terminal.h"
 
-static int report(const tool_arguments *arguments, double seconds)
+static int report(const tool_arguments *arguments, const char *isa, double seconds)
 {
     struct stat info = {0};
     stat(arguments->output, &info);
@@ -17,10 +17,6 @@ static int report(const tool_arguments *arguments, double seconds)
                seconds);
         return TOOL_DONE;
     }
-    lutra_error error;
-    const char *isa = NULL;
-    if (lutra_isa(&isa, &error))
-        return tool_fail(&error);
     json_t *json = json_object();
     json_object_set_new(json, "input", tool_json_text(arguments->inputs[0]));
     json_object_set_new(json, "output", tool_json_text(arguments->output));
@@ -34,19 +30,20 @@ static int report(const tool_arguments *arguments, double seconds)
 static int run(const tool_arguments *arguments)
 {
     lutra_error error;
+    const char *isa;
     if (arguments->n_inputs != 1 || !arguments->output) {
         tool_error("export needs one MODEL and -o FILE, as in: lutra export model-64.safetensors -o "
                    "dense.safetensors");
         return TOOL_USAGE;
     }
-    if (tool_check_output(arguments->output, arguments->inputs[0], &error))
+    if (tool_check_output(arguments->output, arguments->inputs, 1, &error) || lutra_isa(&isa, &error))
         return tool_fail(&error);
     tool_progress progress;
     tool_progress_begin(&progress, arguments, "exporting");
     const lutra_status status = lutra_export_file(arguments->inputs[0], arguments->output, arguments->dtype,
                                                   tool_progress_update, &progress, &error);
     tool_progress_hide(&progress);
-    return status ? tool_fail(&error) : report(arguments, tool_seconds() - progress.started);
+    return status ? tool_fail(&error) : report(arguments, isa, tool_seconds() - progress.started);
 }
 
 static const tool_option options[] = {

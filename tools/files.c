@@ -84,22 +84,66 @@ bool tool_is_model(const char *path)
     return n == (ssize_t)sizeof start && start[8] == '{' && start[5] == 0 && start[6] == 0 && start[7] == 0;
 }
 
-lutra_status tool_check_output(const char *output, const char *input, lutra_error *error)
+static lutra_status refuse_output(lutra_error *error, const char *output, const char *mistake)
 {
-    struct stat out, in;
-    const char *mistake = NULL;
-    if (stat(output, &out) != 0)
-        return LUTRA_OK; /* new, or the writer will say what is wrong */
-    if (S_ISDIR(out.st_mode))
-        mistake = "is a folder; name a file to write";
-    else if (input && stat(input, &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
-        mistake = "is the input too; name another file to write";
-    if (!mistake)
-        return LUTRA_OK;
     *error = (lutra_error){.status = LUTRA_ERROR_ARGUMENT, .offset = LUTRA_NO_OFFSET};
     snprintf(error->path, sizeof error->path, "%s", output);
     snprintf(error->message, sizeof error->message, "%s: %s", error->path, mistake);
     return LUTRA_ERROR_ARGUMENT;
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* "folder/name" -> its name; `folder` is what the system tells of the folder. An error number, or 0. */
+static int find_folder(const char *path, struct stat *folder, const char **name)
+{
+    const char *slash = strrchr(path, '/');
+    char *text = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    *name = slash ? slash + 1 : path;
+    if (!text)
+        return ENOMEM;
+    const int number = stat(text, folder) == 0 ? 0 : errno;
+    free(text);
+    return number;
+}
+
+/* Whether both name one file, be it there or not. */
+static bool is_same_place(const char *a, const char *b)
+{
+    struct stat of_a, of_b;
+    const char *name_of_a, *name_of_b;
+    if (stat(a, &of_a) == 0 && stat(b, &of_b) == 0)
+        return is_same(&of_a, &of_b);
+    return find_folder(a, &of_a, &name_of_a) == 0 && find_folder(b, &of_b, &name_of_b) == 0 &&
+           is_same(&of_a, &of_b) && strcmp(name_of_a, name_of_b) == 0;
+}
+
+lutra_status tool_check_output(const char *output, const char *const *inputs, size_t n, lutra_error *error)
+{
+    struct stat folder;
+    const char *name;
+    if (strcmp(output, "-") == 0)
+        return refuse_output(error, output, "standard output takes no file; name one to write");
+    const int number = find_folder(output, &folder, &name);
+    if (number)
+        return tool_io_error(error, output, "open its folder", number);
+    if (!*name || tool_is_folder(output))
+        return refuse_output(error, output, "is a folder; name a file to write");
+    for (size_t i = 0; i < n; i++)
+        if (inputs[i] && is_same_place(output, inputs[i]))
+            return refuse_output(error, output, "is an input too; name another file to write");
+    return LUTRA_OK;
+}
+
+lutra_status tool_check_document(const char *output, const char *const *inputs, size_t n, lutra_error *error)
+{
+    const lutra_status status = tool_check_output(output, inputs, n, error);
+    return status || !tool_is_model(output)
+               ? status
+               : refuse_output(error, output, "is a model; name another file to write");
 }
 
 /* The rest of `file`, ended by 0 -> `text`; an error number, or 0. */

@@ -36,8 +36,11 @@ char *tool_join(const char *folder, const char *name);
 /* The IO error of `number` (errno): "PATH: cannot ACTION: No such file or directory". */
 lutra_status tool_io_error(lutra_error *error, const char *path, const char *action, int number);
 
-/* Refuses, before hours of work, an output that is a folder or one of the inputs. */
-lutra_status tool_check_output(const char *output, const char *input, lutra_error *error);
+/* Refuses, before hours of work, an output that is a folder or lies in none, or is one of the `n` inputs
+ * (NULLs among them are passed over). */
+lutra_status tool_check_output(const char *output, const char *const *inputs, size_t n, lutra_error *error);
+/* The same for what is no model: a model, there or by its name, is refused too. */
+lutra_status tool_check_document(const char *output, const char *const *inputs, size_t n, lutra_error *error);
 
 /* A whole text file of less than 2^30 bytes, ended by 0, allocated; "-" is standard input. */
 lutra_status tool_read_text(const char *path, char **text, lutra_error *error);

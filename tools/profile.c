@@ -3,12 +3,14 @@
 #include <string.h>
 
 #include "devices.h"
+#include "inputs.h"
 #include "json.h"
 #include "profile.h"
 #include "report.h"
 
 static int check(const tool_arguments *arguments)
 {
+    lutra_error error;
     if (arguments->n_inputs > 1 || (arguments->n_inputs == 0 && !arguments->model.arch)) {
         tool_error(
             "profile needs one MODEL or --arch NAME, as in: lutra profile --arch deit_tiny_patch16_224");
@@ -24,6 +26,10 @@ static int check(const tool_arguments *arguments)
     }
     if (arguments->html && !tool_report_is_built())
         return TOOL_FAILED;
+    const char *const not_page[] = {arguments->n_inputs ? arguments->inputs[0] : NULL, arguments->against,
+                                    arguments->on};
+    if (arguments->html && tool_check_document(arguments->html, not_page, 3, &error))
+        return tool_fail(&error);
     return TOOL_DONE;
 }
 

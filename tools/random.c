@@ -7,7 +7,7 @@
 #include "json.h"
 #include "terminal.h"
 
-static int report(const tool_arguments *arguments, double seconds)
+static int report(const tool_arguments *arguments, const char *isa, double seconds)
 {
     struct stat info = {0};
     stat(arguments->output, &info);
@@ -18,10 +18,6 @@ static int report(const tool_arguments *arguments, double seconds)
                arguments->model.arch, arguments->seed, seconds);
         return TOOL_DONE;
     }
-    lutra_error error;
-    const char *isa = NULL;
-    if (lutra_isa(&isa, &error))
-        return tool_fail(&error);
     json_t *json = json_object();
     json_object_set_new(json, "output", tool_json_text(arguments->output));
     json_object_set_new(json, "arch", tool_json_text(arguments->model.arch));
@@ -35,19 +31,20 @@ static int report(const tool_arguments *arguments, double seconds)
 static int run(const tool_arguments *arguments)
 {
     lutra_error error;
+    const char *isa;
     if (arguments->n_inputs != 0 || !arguments->output || !arguments->model.arch) {
         tool_error("random needs --arch NAME and -o FILE, as in: lutra random --arch deit_base_patch16_224 "
                    "-o random.safetensors");
         return TOOL_USAGE;
     }
-    if (tool_check_output(arguments->output, NULL, &error))
+    if (tool_check_output(arguments->output, NULL, 0, &error) || lutra_isa(&isa, &error))
         return tool_fail(&error);
     tool_progress progress;
     tool_progress_begin(&progress, arguments, "writing");
     const lutra_status status = lutra_random_file(arguments->model.arch, arguments->seed, arguments->output,
                                                   tool_progress_update, &progress, &error);
     tool_progress_hide(&progress);
-    return status ? tool_fail(&error) : report(arguments, tool_seconds() - progress.started);
+    return status ? tool_fail(&error) : report(arguments, isa, tool_seconds() - progress.started);
 }
 
 static const tool_option options[] = {

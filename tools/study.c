@@ -281,7 +281,7 @@ static int run(const tool_arguments *arguments)
         tool_error("study needs -o FILE, as in: lutra study --quick -o result.json");
         return TOOL_USAGE;
     }
-    if (tool_check_output(arguments->output, NULL, &error))
+    if (tool_check_document(arguments->output, NULL, 0, &error))
         return tool_fail(&error);
     study s = {.arguments = arguments,
                .batches = arguments->batches,

@@ -527,8 +527,8 @@ typedef struct lutra_cluster_report {
         *curve; /* [n_points] ascending bytes, which may be a few off; freed with the tensors */
 } lutra_cluster_report;
 
-/* Clusters every weight matrix of the model at `input` and writes `output`, whole or not at all. `report`
- * may be NULL. Deterministic on any number of threads. */
+/* Clusters every weight matrix of the model at `input` and writes `output`, whole or not at all; none of the
+ * model's files may be `output` (ARGUMENT). `report` may be NULL. Deterministic on any number of threads. */
 LUTRA_API lutra_status lutra_cluster_file(const char *input, const char *output,
                                           const lutra_cluster_options *options, lutra_cluster_report *report,
                                           lutra_error *error);
@@ -555,7 +555,7 @@ LUTRA_API const char *lutra_dtype_name(lutra_dtype dtype); /* safetensors' name:
 LUTRA_API size_t lutra_dtype_size(lutra_dtype dtype);      /* bytes per element */
 
 /* Writes the model at `input` with dense tensors under their original names and shapes; `dtype` is F32, F16
- * or BF16. */
+ * or BF16. None of the model's files may be `output` (ARGUMENT). */
 LUTRA_API lutra_status lutra_export_file(const char *input, const char *output, lutra_dtype dtype,
                                          lutra_progress progress, void *progress_user, lutra_error *error);
 

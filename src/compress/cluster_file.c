@@ -213,7 +213,7 @@ static lutra_status open_all(cluster_job *c, const char *input, lutra_error *err
 {
     const size_t n_threads = c->options->n_threads ? c->options->n_threads : lutra_default_threads();
     lutra_status status = lutra_model_open(input, &c->options->model, &c->model, error);
-    if (status)
+    if (status || (status = lutra_job_check_output(c->model, c->path, error)))
         return status;
     const lutra_model_info *info = lutra_model_get_info(c->model);
     if (info->n_clustered > 0)

@@ -103,7 +103,7 @@ static lutra_status declare_all(export_job *c, lutra_error *error)
 static lutra_status open_all(export_job *c, const char *input, const char *output, lutra_error *error)
 {
     lutra_status status = lutra_model_open(input, NULL, &c->model, error);
-    if (status)
+    if (status || (status = lutra_job_check_output(c->model, output, error)))
         return status;
     const size_t n_matrices = lutra_model_n_matrices(c->model);
     const size_t n_tensors = lutra_safetensors_count(lutra_model_file(c->model));

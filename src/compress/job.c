@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/memory.h"
 #include "format/clustered.h"
@@ -41,6 +42,25 @@ lutra_status lutra_job_name_tensor(const lutra_model *model, const char *name, l
     snprintf(message, sizeof message, "%s", error->message);
     return lutra_fail(error, status, lutra_safetensors_path(lutra_model_file(model)), LUTRA_NO_OFFSET,
                       "tensor %s: %s", name, message);
+}
+
+lutra_status lutra_job_check_output(const lutra_model *model, const char *output, lutra_error *error)
+{
+    const lutra_safetensors *file = lutra_model_file(model);
+    const char *path = NULL; /* shard after shard */
+    struct stat out, in;
+    if (stat(output, &out) != 0)
+        return LUTRA_OK; /* new, or the writer will say what is wrong */
+    for (size_t i = 0; i < lutra_safetensors_count(file); i++) {
+        const char *next = lutra_safetensors_at(file, i)->path;
+        if (next == path)
+            continue;
+        path = next;
+        if (stat(path, &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+            return lutra_fail(error, LUTRA_ERROR_ARGUMENT, output, LUTRA_NO_OFFSET,
+                              "is a file of the input; name another one to write");
+    }
+    return LUTRA_OK;
 }
 
 static bool add_name(json_t *names, const char *name, const char *suffix)

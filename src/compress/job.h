@@ -26,6 +26,9 @@ lutra_status lutra_job_copy(lutra_job *job, lutra_writer *writer, size_t slot, c
 lutra_status lutra_job_name_tensor(const lutra_model *model, const char *name, lutra_status status,
                                    lutra_error *error);
 
+/* Refuses, as ARGUMENT, an output that would take the place of one of the model's own files. */
+lutra_status lutra_job_check_output(const lutra_model *model, const char *output, lutra_error *error);
+
 /* The names of the tensors in the file that belong to the model's matrices, dense or clustered, as keys.
  * NULL: out of memory. */
 json_t *lutra_matrix_tensor_names(const lutra_model *model);

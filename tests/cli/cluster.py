@@ -80,7 +80,7 @@ class Cluster(CommandTest):
 
     def test_output_that_is_the_input(self):
         before = os.path.getsize(self.large)
-        self.fails("cluster", self.large, "-o", self.large, says="is the input")
+        self.fails("cluster", self.large, "-o", self.large, says="is an input")
         self.assertEqual(os.path.getsize(self.large), before)
 
     def test_missing_model(self):

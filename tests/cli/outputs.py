@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outputs that would take the place of what is read, or of what the same command writes, are refused before the work."""
+import os
+import pathlib
+import shutil
+
+from common import MODEL, SOURCE, CommandTest, main, png, temporary_folder
+
+SHARDED = SOURCE / "tests/golden/models/hf-vit-sharded"
+
+
+def files_in(folder):
+    return {path: path.read_bytes() for path in sorted(pathlib.Path(folder).rglob("*")) if path.is_file()}
+
+
+class Outputs(CommandTest):
+    def setUp(self):
+        self.folder = temporary_folder()
+        self.model = self.folder / "model"
+        shutil.copytree(MODEL, self.model)
+        self.picture = png(self.folder / "pictures/picture.png", 1)
+
+    def refuses(self, *arguments, says, **options):
+        """Must fail with what it `says` and change no file."""
+        before = files_in(self.folder)
+        self.fails(*arguments, says=says, **options)
+        self.assertEqual(files_in(self.folder), before)
+
+    def test_files_of_a_model_in_a_folder(self):
+        shutil.copytree(SHARDED, self.folder / "shards")
+        for path in (self.model / "model.safetensors", *(self.folder / "shards").glob("model-*.safetensors")):
+            with self.subTest(path.name):
+                self.refuses("cluster", path.parent, "-o", path, says=[str(path), "is a file of the input"])
+                self.refuses("export", path.parent, "-o", path, says=[str(path), "is a file of the input"])
+        self.lutra("cluster", self.model, "-o", self.model / "small.safetensors")
+
+    def test_a_report_in_the_place_of_the_new_model(self):
+        os.symlink(self.folder, self.folder / "link")
+        for output, report in (("new", "new"), ("new", "./new"), ("new", "link/new"), ("new.safetensors", "new.safetensors")):
+            with self.subTest(report):
+                self.refuses("cluster", MODEL, "-o", output, "--report", report, says=report, cwd=self.folder)
+
+    def test_documents_in_the_place_of_a_model(self):
+        model = self.model / "model.safetensors"
+        for output in (model, shutil.copy(model, self.folder / "without-ending")):
+            with self.subTest(output):
+                self.refuses("cluster", self.model, "-o", self.folder / "small", "--report", output, says="model")
+                self.refuses("embed", self.model, self.picture, "-o", output, says="model")
+                self.refuses("study", "--quick", "-o", output, says="model")
+                self.refuses("profile", self.model, "--on", "pi5", "--html", output, says="")
+
+    def test_a_picture_that_is_read(self):
+        for pictures in (self.picture, self.folder / "pictures"):
+            self.refuses("embed", MODEL, pictures, "-o", self.picture, says=["picture.png", "is an input"])
+
+    def test_places_where_nothing_can_be_written(self):
+        nowhere = self.folder / "none" / "out"
+        self.refuses("embed", MODEL, self.picture, "-o", nowhere, says="No such file")
+        self.refuses("embed", MODEL, self.picture, "-o", "-", says="standard output")
+        self.refuses("cluster", MODEL, "-o", self.folder / "small", "--report", nowhere, says="No such file")
+        self.refuses("cluster", MODEL, "-o", self.folder / "small", "--report", "-", says="standard output")
+        self.refuses("cluster", MODEL, "-o", "", says="folder")
+
+    def test_an_unknown_level_of_kernels(self):
+        environment = {**os.environ, "LUTRA_ISA": "mmx"}
+        for command in (["cluster", MODEL], ["export", MODEL], ["random", "--arch", "deit_tiny_patch16_224"]):
+            self.refuses(*command, "-o", self.folder / "new", "--json", says="mmx", env=environment)
+
+
+if __name__ == "__main__":
+    main()
