@@ -112,7 +112,7 @@ bool tool_frame_byte(tool_frame_cutter *cutter, uint8_t byte)
     }
     append(cutter, byte);
     cutter->state = in_frame(cutter, byte);
-    return cutter->state == ENDED && !cutter->too_large;
+    return cutter->state == ENDED;
 }
 
 bool tool_frame_cut_off(const tool_frame_cutter *cutter)

@@ -16,11 +16,11 @@ typedef struct tool_frame_cutter {
     size_t length; /* bytes of a marker segment still to pass */
     uint8_t *data; /* [size] of the frame so far */
     size_t size, capacity;
-    bool too_large; /* the frame is beyond the limit or the memory: it is passed over */
+    bool too_large; /* the frame is beyond 64 MiB or the memory: `data` is not whole */
 } tool_frame_cutter;
 
-/* Takes one byte; true when it ended a frame, which then is cutter->data [cutter->size] until the next call.
- */
+/* Takes one byte; true when it ended a frame, which then is cutter->data [cutter->size] until the next call,
+ * unless it was too large. */
 bool tool_frame_byte(tool_frame_cutter *cutter, uint8_t byte);
 /* Whether the stream ended inside a frame. */
 bool tool_frame_cut_off(const tool_frame_cutter *cutter);

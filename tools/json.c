@@ -181,9 +181,5 @@ int tool_json_print(json_t *json, bool one_line)
         putchar('\n');
     }
     free(text);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        tool_error("cannot write to standard output");
-        return TOOL_FAILED;
-    }
-    return TOOL_DONE;
+    return tool_finish_output();
 }

@@ -2,6 +2,7 @@
 /* lutra: finds the command, runs it, and makes sure that what it printed arrived. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cpus.h"
 #include "json.h"
@@ -94,9 +95,11 @@ int main(int argc, char **argv)
     tool_catch_interrupts();
     tool_json_watch();
     int result = run(argc, (const char **)argv);
-    if ((fflush(stdout) != 0 || ferror(stdout)) && (result == TOOL_DONE || result == TOOL_UNREADABLE)) {
-        tool_error("cannot write to standard output");
-        result = TOOL_FAILED;
+    if (result == TOOL_DONE || result == TOOL_UNREADABLE) {
+        const int written = tool_finish_output();
+        result = written ? written : result;
     }
+    if (result == TOOL_INTERRUPTED && ferror(stdout))
+        _exit(result); /* what waits to be printed would wait for the same reader again */
     return result;
 }

@@ -2,10 +2,8 @@
 /* lutra classify --stream: a thread reads frames and keeps the newest, the main thread classifies it. */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/select.h>
 #include <unistd.h>
 
 #include "classify.h"
@@ -21,10 +19,10 @@ typedef struct stream {
     size_t size;
     uint64_t number;  /* of it, from 1 */
     uint64_t dropped; /* frames that were replaced, since the last one taken */
+    uint64_t too_large;
     bool ended, cut_off;
     int read_error;
     tool_frame_cutter cutter; /* the reader's own */
-    sigset_t signals;         /* the mask under which the reader waits: only there Ctrl-C arrives */
 } stream;
 
 typedef struct taken_frame {
@@ -36,12 +34,14 @@ typedef struct taken_frame {
 /* Hands a copy of the cutter's frame over; an older one that waits is dropped. */
 static void offer(stream *s, const tool_frame_cutter *cutter)
 {
-    uint8_t *copy = malloc(cutter->size);
+    uint8_t *copy = cutter->too_large ? NULL : malloc(cutter->size);
     if (copy)
         memcpy(copy, cutter->data, cutter->size);
     pthread_mutex_lock(&s->lock);
     s->number++;
-    if (s->frame || !copy)
+    if (cutter->too_large)
+        s->too_large++;
+    else if (s->frame || !copy)
         s->dropped++;
     if (copy) {
         free(s->frame);
@@ -52,27 +52,12 @@ static void offer(stream *s, const tool_frame_cutter *cutter)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* As read(), but ended by Ctrl-C without a moment in which it could be missed. */
-static ssize_t read_or_interrupt(const stream *s, uint8_t *buffer, size_t size)
-{
-    fd_set descriptors;
-    while (!tool_interrupted()) {
-        FD_ZERO(&descriptors);
-        FD_SET(STDIN_FILENO, &descriptors);
-        if (pselect(STDIN_FILENO + 1, &descriptors, NULL, NULL, NULL, &s->signals) > 0)
-            return read(STDIN_FILENO, buffer, size);
-        if (errno != EINTR)
-            return -1;
-    }
-    return 0;
-}
-
 static void *read_frames(void *argument)
 {
     stream *s = argument;
     uint8_t buffer[1 << 16];
     ssize_t n;
-    while ((n = read_or_interrupt(s, buffer, sizeof buffer)) > 0)
+    while ((n = tool_wait_for_input() ? read(STDIN_FILENO, buffer, sizeof buffer) : 0) > 0)
         for (ssize_t i = 0; i < n; i++)
             if (tool_frame_byte(&s->cutter, buffer[i]))
                 offer(s, &s->cutter);
@@ -149,6 +134,12 @@ static int classify_frames(const tool_arguments *arguments, const tool_session *
         tool_error("interrupted");
         return TOOL_INTERRUPTED;
     }
+    /* The reader has ended. */
+    n_unreadable += s->too_large;
+    n_dropped += s->dropped;
+    if (s->too_large)
+        tool_error("frames that are larger than 64 MiB, or than memory allows: %llu",
+                   (unsigned long long)s->too_large);
     if (s->read_error) {
         lutra_error error;
         tool_io_error(&error, "standard input", "read it", s->read_error);
@@ -170,12 +161,7 @@ static int classify_frames(const tool_arguments *arguments, const tool_session *
 int tool_classify_stream(const tool_arguments *arguments, const tool_session *session)
 {
     stream s = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    sigset_t blocked;
     pthread_t reader;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGINT);
-    sigaddset(&blocked, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &blocked, &s.signals);
     int result = TOOL_FAILED;
     if (pthread_create(&reader, NULL, read_frames, &s) != 0) {
         tool_error("cannot start the thread that reads standard input");
@@ -186,7 +172,6 @@ int tool_classify_stream(const tool_arguments *arguments, const tool_session *se
         pthread_cancel(reader);
         pthread_join(reader, NULL);
     }
-    pthread_sigmask(SIG_SETMASK, &s.signals, NULL);
     tool_frame_free(&s.cutter);
     free(s.frame);
     return result;

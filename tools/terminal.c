@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -185,6 +186,29 @@ void tool_catch_interrupts(void)
 bool tool_interrupted(void)
 {
     return interrupted != 0;
+}
+
+bool tool_wait_for_input(void)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    int n = 0;
+    /* A signal may meet another thread, or come just before: it is looked for ten times a second. */
+    while (!tool_interrupted() && (n = poll(&input, 1, 100)) <= 0)
+        if (n < 0 && errno != EINTR)
+            return true; /* reading will say what is wrong */
+    return n > 0;
+}
+
+int tool_finish_output(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return TOOL_DONE;
+    if (tool_interrupted()) {
+        tool_error("interrupted");
+        return TOOL_INTERRUPTED;
+    }
+    tool_error("cannot write to standard output");
+    return TOOL_FAILED;
 }
 
 /* ---- progress ---------------------------------------------------------------------------------- */

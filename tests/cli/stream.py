@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """classify --stream: frames from standard input, the newest first, and none lost without being counted."""
+import fcntl
 import json
+import os
 import signal
 import struct
 import subprocess
+import time
 
 from common import FAILED, INTERRUPTED, LUTRA, MODEL, UNREADABLE, CommandTest, main, temporary_folder
 
@@ -126,6 +129,32 @@ class Stream(CommandTest):
         finally:
             process.kill()
             process.communicate()
+
+    def test_interrupted_while_nobody_reads_the_answers(self):
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            read_end, write_end = os.pipe()
+            os.write(write_end, b"x" * fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096))  # full
+            process = subprocess.Popen([LUTRA, "classify", MODEL, "--stream"], stdin=subprocess.PIPE, stdout=write_end,
+                                       stderr=subprocess.PIPE)
+            try:
+                process.stdin.write(FRAMES[0])
+                process.stdin.flush()
+                time.sleep(1)  # enough to reach the answer that cannot be written; the end is the same without
+                process.send_signal(signal_number)
+                self.assertEqual(process.wait(timeout=60), INTERRUPTED)
+            finally:
+                process.kill()
+                process.communicate()
+                os.close(read_end)
+                os.close(write_end)
+
+    def test_a_frame_beyond_the_limit_is_counted(self):
+        huge = FRAMES[0][:-2] + b"\x55" * (65 << 20) + FRAMES[0][-2:]
+        for rest in ([], FRAMES[1:2]):
+            lines, notes = self.stream(huge + b"".join(rest), status=UNREADABLE if rest else FAILED)
+            self.assertEqual([line["frame"] for line in lines], [2] * len(rest))
+            self.assertIn("64 MiB", notes)
+            self.assertIn(f"{len(rest)} frames classified, 0 dropped, 1 unreadable", notes)
 
     def test_pictures_beside_the_stream_are_refused(self):
         self.fails("classify", MODEL, "--stream", "photo.jpg", status=2, says="name no pictures")
