@@ -139,8 +139,7 @@ lutra_status lutra_cluster_config(const lutra_model *model, const lutra_cluster_
     lutra_json_set(&config, "source", json_incref(source));
     lutra_json_set(&config, "tensors", tensors);
     if (status == LUTRA_OK)
-        status = lutra_json_text(config, JSON_COMPACT | JSON_REAL_PRECISION(9), "the output's description",
-                                 text, error);
+        status = lutra_json_text(config, JSON_COMPACT, "the output's description", text, error);
     json_decref(config);
     return status;
 }

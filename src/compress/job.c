@@ -105,8 +105,7 @@ lutra_status lutra_begin_dense(lutra_writer *writer, const char *description, lu
         return status;
     lutra_json_set(&config, "tensors", json_object());
     char *text;
-    status = lutra_json_text(config, JSON_COMPACT | JSON_REAL_PRECISION(9), "the output's description", &text,
-                             error);
+    status = lutra_json_text(config, JSON_COMPACT, "the output's description", &text, error);
     const char *const values[] = {"pt", LUTRA_FORMAT_VERSION, text};
     if (status == LUTRA_OK)
         status = lutra_writer_begin(writer, keys, values, 3, error);

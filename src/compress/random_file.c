@@ -117,8 +117,8 @@ static lutra_status begin(random_job *c, lutra_error *error)
     settings.preprocessing.height = settings.preprocessing.width = c->arch->image_size;
     json_t *json = lutra_vit_settings_to_lutra(&settings);
     char *description;
-    lutra_status status = lutra_json_text(json, JSON_COMPACT | JSON_REAL_PRECISION(9),
-                                          "the output's description", &description, error);
+    lutra_status status =
+        lutra_json_text(json, JSON_COMPACT, "the output's description", &description, error);
     if (status == LUTRA_OK)
         status = lutra_begin_dense(c->writer, description, error);
     free(description);

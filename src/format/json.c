@@ -125,10 +125,38 @@ void lutra_json_append(json_t **array, json_t *value)
     *array = NULL;
 }
 
+/* As few digits, from 9 on, as every number of the document is read back from as the same. */
+static size_t digits_of(const json_t *json)
+{
+    enum { ENOUGH = 17 }; /* for any double */
+    size_t digits = 9;
+    const char *key;
+    json_t *value;
+    if (json_is_real(json)) {
+        char text[32];
+        for (; digits < ENOUGH; digits++) {
+            snprintf(text, sizeof text, "%.*g", (int)digits, json_real_value(json));
+            if (strtod(text, NULL) == json_real_value(json))
+                break;
+        }
+    }
+    for (size_t i = 0; i < json_array_size(json); i++) {
+        const size_t of_element = digits_of(json_array_get(json, i));
+        digits = of_element > digits ? of_element : digits;
+    }
+    json_object_foreach((json_t *)(uintptr_t)json, key, value)
+    {
+        const size_t of_member = digits_of(value);
+        digits = of_member > digits ? of_member : digits;
+    }
+    return digits;
+}
+
 /* json_dumps leaves keys out for which its buffer cannot grow (Jansson 2.14, do_dump). */
 lutra_status lutra_json_text(const json_t *json, size_t flags, const char *what, char **text,
                              lutra_error *error)
 {
+    flags |= JSON_REAL_PRECISION(digits_of(json));
     const size_t n = json_dumpb(json, NULL, 0, flags);
     *text = NULL;
     if (n == 0)

@@ -20,8 +20,9 @@ lutra_status lutra_json_parse(const void *text, size_t size, const char *path, u
 void lutra_json_set(json_t **object, const char *key, json_t *value);
 void lutra_json_append(json_t **array, json_t *value);
 
-/* A document as text, as json_dumps makes it; free with free(). NULL: LUTRA_ERROR_MEMORY, as where memory
- * runs out now. `what` is for the message. */
+/* A document as text, as json_dumps makes it, with as many digits as lutra_json_parse needs to return the
+ * very same numbers; free with free(). NULL: LUTRA_ERROR_MEMORY, as where memory runs out now. `what` is for
+ * the message. */
 lutra_status lutra_json_text(const json_t *json, size_t flags, const char *what, char **text,
                              lutra_error *error);
 

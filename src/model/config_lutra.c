@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The description that a clustered file carries (docs/format.md, lutra.config): read and made. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "format/json.h"
@@ -101,6 +102,14 @@ lutra_status lutra_vit_settings_from_lutra(const json_t *config, const char *pat
     return read_labels(json_object_get(config, "labels"), path, settings, error);
 }
 
+/* A float as the double with 9 digits that is read back as the same. */
+static double written(float value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.9g", (double)value);
+    return strtod(text, NULL);
+}
+
 json_t *lutra_vit_settings_to_lutra(const lutra_vit_settings *settings)
 {
     const lutra_preprocessing *p = &settings->preprocessing;
@@ -112,9 +121,9 @@ json_t *lutra_vit_settings_to_lutra(const lutra_vit_settings *settings)
         settings->gelu_tanh ? "gelu_tanh" : "gelu", "image_size", (json_int_t)settings->native_height,
         (json_int_t)settings->native_width, "position_antialias", settings->position_antialias,
         "preprocessing", "size", (json_int_t)p->height, (json_int_t)p->width, "crop_pct", p->crop_pct,
-        "crop_mode", crop_modes[p->crop_mode], "resample", p->resample, "mean", (double)p->mean[0],
-        (double)p->mean[1], (double)p->mean[2], "std", (double)p->std[0], (double)p->std[1],
-        (double)p->std[2]);
+        "crop_mode", crop_modes[p->crop_mode], "resample", p->resample, "mean", written(p->mean[0]),
+        written(p->mean[1]), written(p->mean[2]), "std", written(p->std[0]), written(p->std[1]),
+        written(p->std[2]));
     json_t *preprocessing = json_incref(json_object_get(json, "preprocessing"));
     if (p->resize_height)
         lutra_json_set(&preprocessing, "resize_height", json_integer((json_int_t)p->resize_height));

@@ -6,6 +6,8 @@
 #include "model/vit_settings.h"
 
 #define MAX_EXTENT 65536
+/* The least double that rounds to an infinite float. */
+#define INFINITE_FLOAT 0x1.ffffffp127
 
 static lutra_status fail(lutra_error *error, const char *path, const char *key, const char *must)
 {
@@ -71,7 +73,7 @@ lutra_status lutra_config_rgb(const json_t *object, const char *key, const char 
         return fail(error, path, key, "three numbers");
     for (size_t i = 0; i < 3; i++) {
         const json_t *number = json_array_get(member, i);
-        if (!json_is_number(number) || !(fabs(json_number_value(number)) <= (double)FLT_MAX))
+        if (!json_is_number(number) || !(fabs(json_number_value(number)) < INFINITE_FLOAT))
             return fail(error, path, key, "three numbers");
         value[i] = (float)json_number_value(number);
     }

@@ -229,8 +229,7 @@ const lutra_safetensors *lutra_model_file(const lutra_model *model)
 lutra_status lutra_model_describe(const lutra_model *model, char **text, lutra_error *error)
 {
     json_t *json = lutra_vit_settings_to_lutra(&model->settings);
-    const lutra_status status =
-        lutra_json_text(json, JSON_COMPACT | JSON_REAL_PRECISION(9), "the model's description", text, error);
+    const lutra_status status = lutra_json_text(json, JSON_COMPACT, "the model's description", text, error);
     json_decref(json);
     return status;
 }

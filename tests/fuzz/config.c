@@ -138,22 +138,31 @@ static void check_binding(const lutra_vit_settings *settings)
 
 static void check_description(const lutra_vit_settings *settings)
 {
+    const lutra_preprocessing *p = &settings->preprocessing, *q;
     lutra_vit_settings again;
     lutra_error error;
-    json_t *json = lutra_vit_settings_to_lutra(settings);
-    fuzz_require(json);
+    char *text;
+    json_t *made = lutra_vit_settings_to_lutra(settings), *json;
+    fuzz_require(lutra_json_text(made, JSON_COMPACT, "a description", &text, &error) == LUTRA_OK);
+    fuzz_require(lutra_json_parse(text, strlen(text), "description", 0, &json, &error) == LUTRA_OK);
     lutra_vit_settings_init(&again);
-    if (settings->n_heads && settings->native_height && settings->preprocessing.height) {
+    if (settings->n_heads && settings->native_height && p->height) {
         fuzz_require(lutra_vit_settings_from_lutra(json, "description", &again, &error) == LUTRA_OK);
+        q = &again.preprocessing;
         fuzz_require(strcmp(again.arch, settings->arch) == 0);
         fuzz_require(again.n_heads == settings->n_heads && again.pool == settings->pool);
         fuzz_require(again.native_width == settings->native_width);
-        fuzz_require(again.preprocessing.resize_height == settings->preprocessing.resize_height);
+        fuzz_require(again.eps == settings->eps && q->crop_pct == p->crop_pct);
+        fuzz_require(memcmp(q->mean, p->mean, sizeof p->mean) == 0);
+        fuzz_require(memcmp(q->std, p->std, sizeof p->std) == 0);
+        fuzz_require(q->resize_height == p->resize_height);
         fuzz_require(json_array_size(again.labels) == json_array_size(settings->labels));
         check_ranges(&again);
     }
     lutra_vit_settings_free(&again);
     json_decref(json);
+    json_decref(made);
+    free(text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -370,6 +370,55 @@ static void absent_keys_take_the_processors_defaults(void **state)
     }
 }
 
+/* ---- what is written --------------------------------------------------------------------------- */
+
+static void expect_same_preprocessing(const char *folder, const char *output)
+{
+    lutra_error error;
+    lutra_model *source = NULL, *written = NULL;
+    if (lutra_model_open(folder, NULL, &source, &error) || lutra_model_open(output, NULL, &written, &error))
+        fail_msg("%s", error.message);
+    const lutra_preprocessing *a = &lutra_model_get_info(source)->preprocessing;
+    const lutra_preprocessing *b = &lutra_model_get_info(written)->preprocessing;
+    assert_memory_equal(&a->crop_pct, &b->crop_pct, sizeof a->crop_pct);
+    assert_memory_equal(a->mean, b->mean, sizeof a->mean);
+    assert_memory_equal(a->std, b->std, sizeof a->std);
+    lutra_model_close(source);
+    lutra_model_close(written);
+}
+
+/* A crop_pct of 16/18 resizes to floor(16 / crop_pct) = 18 pixels, and with 9 digits to 17; the numbers at
+ * the edges of a float, with 9 digits, lie beyond them. */
+static void numbers_are_written_as_they_were_read(void **state)
+{
+    static const struct {
+        const char *golden, *changes;
+    } cases[] = {
+        {"timm-token", "{\"pretrained_cfg\":{\"crop_pct\":0.88888888888888884}}"},
+        {"timm-token", "{\"pretrained_cfg\":{\"crop_pct\":1.1754943508222875e-38}}"},
+        {"timm-token", "{\"pretrained_cfg\":{\"mean\":[3.4028234663852886e38,-3.4028234663852886e38,1e-45],"
+                       "\"std\":[1e-6,0.22900000214576721,3.4028234663852886e38]}}"},
+        {"hf-vit-eps-1e-5", "{\"layer_norm_eps\":1.1754943508222876e-38}"},
+        {"hf-vit-eps-1e-5", "{\"layer_norm_eps\":3.4028234663852886e38}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const lutra_cluster_options options = {.n_clusters = 4, .n_threads = 1};
+        lutra_error error;
+        char *folder = folder_of(cases[i].golden, cases[i].changes);
+        char *clustered = fixture_path(folder, "clustered.safetensors"),
+             *exported = fixture_path(folder, "exported.safetensors");
+        if (lutra_cluster_file(folder, clustered, &options, NULL, &error) ||
+            lutra_export_file(clustered, exported, LUTRA_F32, NULL, NULL, &error))
+            fail_msg("%s: %s", cases[i].changes, error.message);
+        expect_same_preprocessing(folder, clustered);
+        expect_same_preprocessing(folder, exported);
+        free(clustered);
+        free(exported);
+        fixture_remove(folder);
+    }
+}
+
 static void runs_with_wrong_arguments_are_refused(void **state)
 {
     static uint8_t pixels[2 * 24 * 24 * 3];
@@ -419,6 +468,7 @@ int main(void)
         cmocka_unit_test(labels_of_a_model_without_head_are_ignored),
         cmocka_unit_test(a_missing_preprocessor_leaves_the_models_size),
         cmocka_unit_test(absent_keys_take_the_processors_defaults),
+        cmocka_unit_test(numbers_are_written_as_they_were_read),
         cmocka_unit_test(runs_with_wrong_arguments_are_refused),
     };
     return cmocka_run_group_tests_name("configurations that are wrong", tests, NULL, NULL);
