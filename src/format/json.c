@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/absent.h"
 #include "base/file_map.h"
 #include "base/memory.h"
 
@@ -173,7 +173,7 @@ lutra_status lutra_json_read_optional(const char *path, json_t **json, lutra_err
 {
     lutra_file_map map;
     *json = NULL;
-    if (access(path, F_OK) != 0)
+    if (lutra_is_absent(path))
         return LUTRA_OK;
     lutra_status status = lutra_file_map_read(path, LUTRA_MAX_JSON_BYTES, &map, error);
     if (status)

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "base/absent.h"
 #include "base/memory.h"
 #include "format/json.h"
 #include "model/labels.h"
@@ -145,7 +145,7 @@ static lutra_status resolve(const char *path, char *file /* [PATH_SIZE] */, lutr
         return LUTRA_OK;
     for (size_t i = 0; i < 2; i++) {
         snprintf(file, PATH_SIZE, "%s/%s", path, names[i]);
-        if (access(file, F_OK) == 0)
+        if (!lutra_is_absent(file))
             return LUTRA_OK;
     }
     return lutra_fail(error, LUTRA_ERROR_IO, path, LUTRA_NO_OFFSET,

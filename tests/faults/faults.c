@@ -174,6 +174,7 @@ DECLARE64(void *, mmap, void *address, size_t bytes, int protection, int flags, 
 DECLARE(int, flock, int descriptor, int operation)
 DECLARE64(int, fstat, int descriptor, struct stat *info)
 DECLARE64(int, fstatat, int folder, const char *path, struct stat *info, int flags)
+DECLARE64(int, lstat, const char *path, struct stat *info)
 
 static mode_t mode_of(int flags, va_list arguments)
 {
@@ -283,6 +284,7 @@ WRAP_INT(FAULT_EXAMINE, WRAPPER64(fstat), REAL64(fstat), (int descriptor, struct
          (descriptor, info))
 WRAP_INT(FAULT_EXAMINE, WRAPPER64(fstatat), REAL64(fstatat),
          (int folder, const char *path, struct stat *info, int flags), (folder, path, info, flags))
+WRAP_INT(FAULT_EXAMINE, WRAPPER64(lstat), REAL64(lstat), (const char *path, struct stat *info), (path, info))
 
 void *WRAPPER64(mmap)(void *address, size_t bytes, int protection, int flags, int descriptor, off_t offset)
 {

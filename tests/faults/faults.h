@@ -27,7 +27,7 @@ typedef enum fault_kind {
     FAULT_MAP,      /* mmap of a file */
     FAULT_THREAD,   /* pthread_create */
     FAULT_LOCK,     /* flock */
-    FAULT_EXAMINE,  /* fstat, fstatat */
+    FAULT_EXAMINE,  /* fstat, fstatat, lstat */
 } fault_kind;
 
 /* In place of an error's number: the call does only a part of what it was asked for; or the program is killed

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lutra/lutra.h"
 
@@ -162,6 +163,31 @@ static void json_errors_name_the_byte(void **state)
         expect_refusal(folder, NULL, LUTRA_ERROR_FORMAT, &error, files[i].message, "config.json", "byte ",
                        NULL);
         assert_in_range(error.offset, files[i].offset > 2 ? files[i].offset - 2 : 0, files[i].offset + 2);
+        fixture_remove(folder);
+    }
+}
+
+/* As caches are left that were filled in part: not as if nothing were there, and the model made for other
+ * pictures. */
+static void links_that_lead_nowhere_are_refused(void **state)
+{
+    static const struct {
+        const char *file, *target, *message;
+    } links[] = {
+        {"config.json", "nothing", "No such file"},
+        {"config.json", "config.json", "symbolic links"},
+        {"preprocessor_config.json", "nothing", "No such file"},
+        {"preprocessor_config.json", "preprocessor_config.json", "symbolic links"},
+        {"model.safetensors", "nothing", "No such file"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        lutra_error error;
+        char *folder = folder_of("hf-vit", "{}"), *link = fixture_path(folder, links[i].file);
+        unlink(link);
+        assert_int_equal(symlink(links[i].target, link), 0);
+        expect_refusal(folder, NULL, LUTRA_ERROR_IO, &error, links[i].file, links[i].message, NULL);
+        free(link);
         fixture_remove(folder);
     }
 }
@@ -460,6 +486,7 @@ int main(void)
         cmocka_unit_test(hugging_face_configurations_that_lie_are_refused),
         cmocka_unit_test(preprocessors_that_lie_are_refused),
         cmocka_unit_test(json_errors_name_the_byte),
+        cmocka_unit_test(links_that_lead_nowhere_are_refused),
         cmocka_unit_test(options_out_of_range_are_refused),
         cmocka_unit_test(labels_must_match_the_classes),
         cmocka_unit_test(class_indices_are_decimal),
