@@ -5,7 +5,6 @@
 
 #include "model/vit_settings.h"
 
-#define MAX_EXTENT 65536
 /* The least double that rounds to an infinite float. */
 #define INFINITE_FLOAT 0x1.ffffffp127
 
@@ -22,7 +21,7 @@ static const json_t *present(const json_t *object, const char *key)
 
 static bool to_size(const json_t *json, size_t *value)
 {
-    if (!json_is_integer(json) || json_integer_value(json) < 1 || json_integer_value(json) > MAX_EXTENT)
+    if (!json_is_integer(json) || json_integer_value(json) < 1 || json_integer_value(json) > LUTRA_MAX_EXTENT)
         return false;
     *value = (size_t)json_integer_value(json);
     return true;

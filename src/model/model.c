@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/model.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,9 +32,11 @@ static lutra_status apply_options(const lutra_model_options *options, lutra_vit_
                                   lutra_error *error)
 {
     lutra_preprocessing *p = &settings->preprocessing;
-    if (options->crop_pct != 0 && !(options->crop_pct > 0 && options->crop_pct <= 1))
+    /* As in a configuration, so that what is written can be read. */
+    if (options->crop_pct != 0 && !(options->crop_pct >= (double)FLT_MIN && options->crop_pct <= 1))
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
-                          "a crop_pct of %g: it must lie above 0 and not above 1", options->crop_pct);
+                          "a crop_pct of %g: it must lie above 0, in a float's range, and not above 1",
+                          options->crop_pct);
     if (options->crop_pct > 0) {
         p->crop_pct = options->crop_pct;
         p->resize_height = p->resize_width = 0;
@@ -45,13 +48,25 @@ static lutra_status apply_options(const lutra_model_options *options, lutra_vit_
     return lutra_labels_read(options->labels, &settings->labels, error);
 }
 
-/* A size before the crop that was given in pixels follows the picture's size. */
-static void scale_resize(lutra_preprocessing *p, size_t image_size)
+static lutra_status scale_side(size_t *resized, size_t from, size_t to, lutra_error *error)
 {
-    if (!image_size || !p->height || !p->width)
-        return;
-    p->resize_height = (p->resize_height * image_size + p->height / 2) / p->height;
-    p->resize_width = (p->resize_width * image_size + p->width / 2) / p->width;
+    if (!*resized || !from) /* not said */
+        return LUTRA_OK;
+    const size_t scaled = (*resized * to + from / 2) / from;
+    if (scaled > LUTRA_MAX_EXTENT)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
+                          "an image size of %zu: pictures would be resized to %zu pixels before the crop, "
+                          "at most %d",
+                          to, scaled, LUTRA_MAX_EXTENT);
+    *resized = scaled ? scaled : 1;
+    return LUTRA_OK;
+}
+
+/* A size before the crop that was given in pixels follows the input's size, which was `given`. */
+static lutra_status scale_resize(const lutra_preprocessing *given, lutra_preprocessing *p, lutra_error *error)
+{
+    lutra_status status = scale_side(&p->resize_height, given->height, p->height, error);
+    return status ? status : scale_side(&p->resize_width, given->width, p->width, error);
 }
 
 static lutra_status check_labels(lutra_model *model, const lutra_model_options *options, lutra_error *error)
@@ -121,9 +136,10 @@ static lutra_status build(lutra_model *model, const char *path, const lutra_mode
         (status = lutra_model_read_settings(model, path, options, &model->settings, error)) ||
         (status = apply_options(options, &model->settings, error)))
         return status;
-    scale_resize(&model->settings.preprocessing, options->image_size);
+    const lutra_preprocessing given = model->settings.preprocessing;
     if ((status =
              lutra_vit_bind(&model->binding, &model->settings, options->image_size, &model->vit, error)) ||
+        (status = scale_resize(&given, &model->settings.preprocessing, error)) ||
         (status = check_labels(model, options, error)) ||
         (status = lutra_vit_plan(&model->binding, &model->vit, &model->plan, error)))
         return status;

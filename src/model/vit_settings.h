@@ -12,6 +12,7 @@
 #include "base/error.h"
 
 #define LUTRA_ARCH_NAME_SIZE 128
+#define LUTRA_MAX_EXTENT 65536 /* of a size in a configuration */
 
 typedef enum lutra_pool {
     LUTRA_POOL_TOKEN,             /* the class token */

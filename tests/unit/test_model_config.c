@@ -212,6 +212,7 @@ static void options_out_of_range_are_refused(void **state)
         {{.crop_pct = 1.1}, LUTRA_ERROR_ARGUMENT, "crop_pct"},
         {{.crop_pct = -0.5}, LUTRA_ERROR_ARGUMENT, "crop_pct"},
         {{.crop_pct = NAN}, LUTRA_ERROR_ARGUMENT, "crop_pct"},
+        {{.crop_pct = 1.1754943508222874e-38}, LUTRA_ERROR_ARGUMENT, "crop_pct"},
         {{.labels = "/nonexistent/labels.txt"}, LUTRA_ERROR_IO, "/nonexistent/labels.txt"},
     };
     char *folder = folder_of("timm-token", "{}");
@@ -445,6 +446,51 @@ static void numbers_are_written_as_they_were_read(void **state)
     }
 }
 
+/* A size before the crop that is given in pixels follows the input's: never down to 0, which means that it is
+ * not given, nor beyond what can be read when it is written. */
+static void the_size_before_the_crop_follows_the_inputs(void **state)
+{
+    static const struct {
+        const char *size; /* with a crop_size of 16 */
+        size_t image_size, resize_height, resize_width;
+    } cases[] = {
+        {"20", 0, 20, 0},
+        {"20", 16, 20, 0},
+        {"20", 32, 40, 0},
+        {"18", 4, 5, 0},
+        {"1", 4, 1, 0},
+        {"{\"height\":1,\"width\":16}", 4, 1, 4},
+        {"{\"height\":16,\"width\":1}", 4, 4, 1},
+        {"65536", 16, 65536, 0},
+        {"32768", 32, 65536, 0},
+        {"{\"height\":16,\"width\":32768}", 32, 32, 65536},
+        {"32769", 32, 0, 0}, /* too large */
+        {"{\"height\":16,\"width\":32769}", 32, 0, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const lutra_model_options options = {.image_size = cases[i].image_size};
+        char text[256], *folder = folder_of("hf-vit", "{}");
+        lutra_error error;
+        lutra_model *model;
+        snprintf(text, sizeof text,
+                 "{\"image_processor_type\":\"CLIPImageProcessor\",\"size\":%s,\"crop_size\":16}",
+                 cases[i].size);
+        fixture_write_text(folder, "preprocessor_config.json", text);
+        if (!cases[i].resize_height) {
+            expect_refusal(folder, &options, LUTRA_ERROR_ARGUMENT, &error, "at most 65536", NULL);
+        } else {
+            if (lutra_model_open(folder, &options, &model, &error))
+                fail_msg("%s: %s", text, error.message);
+            const lutra_preprocessing *p = &lutra_model_get_info(model)->preprocessing;
+            assert_int_equal(p->resize_height, cases[i].resize_height);
+            assert_int_equal(p->resize_width, cases[i].resize_width);
+            lutra_model_close(model);
+        }
+        fixture_remove(folder);
+    }
+}
+
 static void runs_with_wrong_arguments_are_refused(void **state)
 {
     static uint8_t pixels[2 * 24 * 24 * 3];
@@ -496,6 +542,7 @@ int main(void)
         cmocka_unit_test(a_missing_preprocessor_leaves_the_models_size),
         cmocka_unit_test(absent_keys_take_the_processors_defaults),
         cmocka_unit_test(numbers_are_written_as_they_were_read),
+        cmocka_unit_test(the_size_before_the_crop_follows_the_inputs),
         cmocka_unit_test(runs_with_wrong_arguments_are_refused),
     };
     return cmocka_run_group_tests_name("configurations that are wrong", tests, NULL, NULL);
