@@ -13,7 +13,7 @@ static lutra_status fail(lutra_error *error, const char *path, const char *key, 
     return lutra_fail(error, LUTRA_ERROR_FORMAT, path, LUTRA_NO_OFFSET, "\"%s\" must be %s", key, must);
 }
 
-static const json_t *present(const json_t *object, const char *key)
+const json_t *lutra_config_present(const json_t *object, const char *key)
 {
     const json_t *member = json_object_get(object, key);
     return json_is_null(member) ? NULL : member;
@@ -30,7 +30,7 @@ static bool to_size(const json_t *json, size_t *value)
 lutra_status lutra_config_size(const json_t *object, const char *key, const char *path, size_t *value,
                                lutra_error *error)
 {
-    const json_t *member = present(object, key);
+    const json_t *member = lutra_config_present(object, key);
     if (member && !to_size(member, value))
         return fail(error, path, key, "an integer from 1 to 65536");
     return LUTRA_OK;
@@ -39,7 +39,7 @@ lutra_status lutra_config_size(const json_t *object, const char *key, const char
 lutra_status lutra_config_number(const json_t *object, const char *key, const char *path, double *value,
                                  lutra_error *error)
 {
-    const json_t *member = present(object, key);
+    const json_t *member = lutra_config_present(object, key);
     if (!member)
         return LUTRA_OK;
     /* Floats are what it will be used as. */
@@ -53,7 +53,7 @@ lutra_status lutra_config_number(const json_t *object, const char *key, const ch
 lutra_status lutra_config_flag(const json_t *object, const char *key, const char *path, bool *value,
                                lutra_error *error)
 {
-    const json_t *member = present(object, key);
+    const json_t *member = lutra_config_present(object, key);
     if (!member)
         return LUTRA_OK;
     if (!json_is_boolean(member))
@@ -65,7 +65,7 @@ lutra_status lutra_config_flag(const json_t *object, const char *key, const char
 lutra_status lutra_config_rgb(const json_t *object, const char *key, const char *path, float *value,
                               lutra_error *error)
 {
-    const json_t *member = present(object, key);
+    const json_t *member = lutra_config_present(object, key);
     if (!member)
         return LUTRA_OK;
     if (json_array_size(member) != 3)
@@ -96,7 +96,7 @@ lutra_status lutra_config_part(const json_t *object, const char *key, const char
     lutra_status status = lutra_config_number(object, key, path, &part, error);
     if (status)
         return status;
-    if (present(object, key) && part > 1)
+    if (lutra_config_present(object, key) && part > 1)
         return fail(error, path, key, "a number above 0 and not above 1");
     *value = part;
     return LUTRA_OK;
@@ -105,7 +105,7 @@ lutra_status lutra_config_part(const json_t *object, const char *key, const char
 lutra_status lutra_config_extent(const json_t *object, const char *key, const char *path, size_t *height,
                                  size_t *width, lutra_error *error)
 {
-    const json_t *member = present(object, key);
+    const json_t *member = lutra_config_present(object, key);
     if (!member)
         return LUTRA_OK;
     if (to_size(member, height)) {

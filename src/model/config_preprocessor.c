@@ -16,10 +16,10 @@ typedef struct picture_size {
 static lutra_status read_size(const json_t *preprocessor, const char *key, const char *path,
                               bool plain_is_shortest_edge, picture_size *size, lutra_error *error)
 {
-    const json_t *member = json_object_get(preprocessor, key);
+    const json_t *member = lutra_config_present(preprocessor, key);
     lutra_status status;
     *size = (picture_size){0};
-    if (!member || json_is_null(member))
+    if (!member)
         return LUTRA_OK;
     if (json_is_integer(member) && plain_is_shortest_edge)
         return lutra_config_size(preprocessor, key, path, &size->shortest_edge, error);
@@ -179,7 +179,7 @@ static void resize_to_native(const lutra_vit_settings *settings, bool is_vit, lu
 static lutra_status read_file(const json_t *preprocessor, const char *model_type, const char *path,
                               lutra_preprocessing *result, lutra_error *error)
 {
-    const json_t *resample = json_object_get(preprocessor, "resample");
+    const json_t *resample = lutra_config_present(preprocessor, "resample");
     const char *type = processor_type(preprocessor, model_type);
     const processor_defaults *processor = find_processor(type);
     if (!processor)
@@ -192,7 +192,7 @@ static lutra_status read_file(const json_t *preprocessor, const char *model_type
     result->resample = processor->resample;
     memcpy(result->mean, processor->mean, sizeof result->mean);
     memcpy(result->std, processor->std, sizeof result->std);
-    if (resample && !json_is_null(resample)) {
+    if (resample) {
         if (!json_is_integer(resample) || json_integer_value(resample) < 0 ||
             json_integer_value(resample) > 5)
             return lutra_fail(error, LUTRA_ERROR_FORMAT, path, LUTRA_NO_OFFSET,

@@ -62,11 +62,11 @@ static lutra_status refuse_options(const json_t *arguments, const char *path, lu
     static const char *const refused[] = {"pool_include_prefix", "dynamic_img_pad", "block_fn",  "mlp_layer",
                                           "attn_layer",          "embed_layer",     "norm_layer"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-        const json_t *value = json_object_get(arguments, refused[i]);
+        const json_t *value = lutra_config_present(arguments, refused[i]);
         const char *text = json_string_value(value);
         if (text && strcmp(refused[i], "norm_layer") == 0 && strcmp(text, "layernorm") == 0)
             continue;
-        if (value && !json_is_null(value) && !json_is_false(value))
+        if (value && !json_is_false(value))
             return fail_value(error, path, refused[i], text ? text : "set");
     }
     return LUTRA_OK;
@@ -183,7 +183,7 @@ lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path
                                           lutra_vit_settings *settings, lutra_error *error)
 {
     const json_t *arguments = json_object_get(config, "model_args");
-    const json_t *pretrained = json_object_get(config, "pretrained_cfg");
+    const json_t *pretrained = lutra_config_present(config, "pretrained_cfg");
     lutra_status status;
     if (!keep_arch) {
         if ((status = read_arch(config, path, settings, error)) ||
@@ -198,7 +198,7 @@ lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path
              read_preprocessing(pretrained ? pretrained : config, path, &settings->preprocessing, error)))
         return status;
     if (!keep_arch &&
-        json_object_get(arguments, "img_size")) { /* what the model was made for wins, as in timm */
+        lutra_config_present(arguments, "img_size")) { /* what the model was made for wins, as in timm */
         settings->preprocessing.height = settings->native_height;
         settings->preprocessing.width = settings->native_width;
     }

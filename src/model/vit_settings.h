@@ -84,6 +84,9 @@ lutra_status lutra_vit_settings_from_lutra(const json_t *config, const char *pat
                                            lutra_vit_settings *settings, lutra_error *error);
 json_t *lutra_vit_settings_to_lutra(const lutra_vit_settings *settings);
 
+/* A member of a configuration; NULL where it is absent or null. */
+const json_t *lutra_config_present(const json_t *object, const char *key);
+
 /* Members of a configuration: untouched where absent or null, LUTRA_ERROR_FORMAT naming the key where wrong.
  */
 lutra_status lutra_config_size(const json_t *object, const char *key, const char *path, size_t *value,

@@ -353,6 +353,34 @@ static void a_missing_preprocessor_leaves_the_models_size(void **state)
     fixture_remove(folder);
 }
 
+/* Null says nothing, wherever it stands. */
+static void nulls_in_timms_files_are_absent(void **state)
+{
+    static const char *const configs[] = {
+        "{\"architecture\":\"vit_tiny_patch16_224\",\"model_args\":{\"embed_dim\":20,\"num_heads\":2,"
+        "\"depth\":2,\"patch_size\":4,\"img_size\":null,\"mlp_layer\":null},"
+        "\"pretrained_cfg\":{\"input_size\":[3,16,16],\"crop_pct\":0.75}}",
+        "{\"architecture\":\"vit_tiny_patch16_224\",\"model_args\":{\"embed_dim\":20,\"num_heads\":2,"
+        "\"depth\":2,\"patch_size\":4},"
+        "\"pretrained_cfg\":null,\"input_size\":[3,16,16],\"crop_pct\":0.75}",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        lutra_error error;
+        lutra_model *model;
+        char *folder = folder_of("timm-token", NULL);
+        fixture_write_text(folder, "config.json", configs[i]);
+        if (lutra_model_open(folder, NULL, &model, &error))
+            fail_msg("%s: %s", configs[i], error.message);
+        const lutra_preprocessing *p = &lutra_model_get_info(model)->preprocessing;
+        assert_int_equal(p->height, 16);
+        assert_int_equal(p->width, 16);
+        assert_float_equal(p->crop_pct, 0.75, 0);
+        lutra_model_close(model);
+        fixture_remove(folder);
+    }
+}
+
 /* What image processors do where their files do not say, as transformers 5.23's classes have it. */
 static void absent_keys_take_the_processors_defaults(void **state)
 {
@@ -540,6 +568,7 @@ int main(void)
         cmocka_unit_test(the_configuration_beside_a_file_counts),
         cmocka_unit_test(labels_of_a_model_without_head_are_ignored),
         cmocka_unit_test(a_missing_preprocessor_leaves_the_models_size),
+        cmocka_unit_test(nulls_in_timms_files_are_absent),
         cmocka_unit_test(absent_keys_take_the_processors_defaults),
         cmocka_unit_test(numbers_are_written_as_they_were_read),
         cmocka_unit_test(the_size_before_the_crop_follows_the_inputs),
