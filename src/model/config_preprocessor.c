@@ -110,6 +110,9 @@ static lutra_status read_resize(const json_t *preprocessor, const char *path,
                           "\"do_resize\" is false, but pictures come in any size");
     if (!size.height && !size.shortest_edge)
         size = processor->size;
+    if (crops && crop.shortest_edge && !crop.height)
+        return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, path, LUTRA_NO_OFFSET,
+                          "\"crop_size\" must have height and width");
     if (!crop.height)
         crop = (picture_size){224, 224, 0};
     if (!crops && size.shortest_edge)

@@ -118,6 +118,8 @@ static void preprocessors_that_lie_are_refused(void **state)
         {"{\"image_processor_type\":\"DeiTImageProcessor\",\"crop_size\":{\"shortest_edge\":1,\"height\":16}"
          "}",
          LUTRA_ERROR_UNSUPPORTED, "\"crop_size\""},
+        {"{\"image_processor_type\":\"DeiTImageProcessor\",\"crop_size\":{\"shortest_edge\":16}}",
+         LUTRA_ERROR_UNSUPPORTED, "\"crop_size\" must have height and width"},
         {"{\"size\":16,\"do_resize\":false}", LUTRA_ERROR_UNSUPPORTED, "\"do_resize\""},
         {"{\"size\":16,\"resample\":6}", LUTRA_ERROR_FORMAT, "\"resample\""},
         {"{\"size\":16,\"resample\":-1}", LUTRA_ERROR_FORMAT, "\"resample\""},
@@ -393,6 +395,8 @@ static void absent_keys_take_the_processors_defaults(void **state)
         {"hf-vit", "{\"size\":16}", 16, 16, 16, 2, 0.5f},
         {"hf-vit", "{\"feature_extractor_type\":\"ViTFeatureExtractor\",\"size\":16}", 16, 16, 16, 2, 0.5f},
         {"hf-vit", "{}", 224, 224, 224, 2, 0.5f},
+        {"hf-vit", "{\"size\":16,\"crop_size\":{\"shortest_edge\":8}}", 16, 16, 16, 2,
+         0.5f}, /* not cropped */
         {"hf-deit", "{}", 224, 256, 256, 3, 0.5f},
         {"hf-deit", "{\"image_processor_type\":\"ViTImageProcessorFast\",\"size\":24}", 24, 24, 24, 2, 0.5f},
         {"hf-dinov2", "{}", 224, 224, 0, 3, 0.48145466f},
