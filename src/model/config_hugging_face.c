@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "format/json.h"
+#include "model/labels.h"
 #include "model/vit_settings.h"
 
 static bool is_one_of(const char *text, const char *const *names, size_t n)
@@ -75,12 +76,16 @@ static lutra_status read_arch(const json_t *config, const char *path, lutra_vit_
 }
 
 /* id2label maps "0", "1", ... to names. */
-static lutra_status read_labels(const json_t *config, lutra_vit_settings *settings, lutra_error *error)
+static lutra_status read_labels(const json_t *config, const char *path, lutra_vit_settings *settings,
+                                lutra_error *error)
 {
     const json_t *names = json_object_get(config, "id2label");
     char key[24];
     if (!json_is_object(names) || json_object_size(names) == 0)
         return LUTRA_OK;
+    lutra_status status = lutra_labels_check_count(json_object_size(names), path, error);
+    if (status)
+        return status;
     json_decref(settings->labels);
     settings->labels = json_array();
     for (size_t i = 0; i < json_object_size(names); i++) {
@@ -99,7 +104,7 @@ lutra_status lutra_vit_settings_from_hugging_face(const json_t *config, const ch
     lutra_status status;
     if (!keep_arch && (status = read_arch(config, path, settings, error)))
         return status;
-    if ((status = read_labels(config, settings, error)))
+    if ((status = read_labels(config, path, settings, error)))
         return status;
     return lutra_vit_settings_from_preprocessor(preprocessor, preprocessor_path,
                                                 json_string_value(json_object_get(config, "model_type")),

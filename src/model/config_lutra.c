@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "format/json.h"
+#include "model/labels.h"
 #include "model/vit_settings.h"
 
 static const char *const crop_modes[] = {
@@ -72,6 +73,9 @@ static lutra_status read_labels(const json_t *labels, const char *path, lutra_vi
 {
     if (!json_is_array(labels))
         return LUTRA_OK;
+    lutra_status status = lutra_labels_check_count(json_array_size(labels), path, error);
+    if (status)
+        return status;
     for (size_t i = 0; i < json_array_size(labels); i++)
         if (!json_is_string(json_array_get(labels, i)))
             return fail(error, path, "labels must be a list of texts");

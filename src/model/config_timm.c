@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "format/json.h"
+#include "model/labels.h"
 #include "model/vit_settings.h"
 
 static lutra_status fail_value(lutra_error *error, const char *path, const char *key, const char *value)
@@ -163,12 +164,16 @@ static lutra_status read_preprocessing(const json_t *pretrained, const char *pat
 }
 
 /* label_names are the classes in order, label_descriptions tells what a name such as "n01440764" means. */
-static lutra_status read_labels(const json_t *config, lutra_vit_settings *settings, lutra_error *error)
+static lutra_status read_labels(const json_t *config, const char *path, lutra_vit_settings *settings,
+                                lutra_error *error)
 {
     const json_t *names = json_object_get(config, "label_names");
     const json_t *descriptions = json_object_get(config, "label_descriptions");
     if (!json_is_array(names))
         return LUTRA_OK;
+    lutra_status status = lutra_labels_check_count(json_array_size(names), path, error);
+    if (status)
+        return status;
     json_decref(settings->labels);
     settings->labels = json_array();
     for (size_t i = 0; i < json_array_size(names); i++) {
@@ -191,7 +196,7 @@ lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path
             (status = read_arguments(arguments, path, settings, error)))
             return status;
     }
-    if ((status = read_labels(config, settings, error)))
+    if ((status = read_labels(config, path, settings, error)))
         return status;
     /* Some files carry these keys at the top. */
     if ((status =

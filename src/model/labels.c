@@ -10,6 +10,14 @@
 #include "base/file_map.h"
 #include "base/text.h"
 
+lutra_status lutra_labels_check_count(size_t n, const char *path, lutra_error *error)
+{
+    if (n > LUTRA_MAX_LABELS)
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, LUTRA_NO_OFFSET, "%zu labels are more than %d", n,
+                          LUTRA_MAX_LABELS);
+    return LUTRA_OK;
+}
+
 /* Class `index` gets `name`; a gap before it is filled with empty names. */
 static lutra_status set_label(json_t *labels, uint64_t index, const char *name, size_t length,
                               const char *path, uint64_t offset, lutra_error *error)

@@ -12,6 +12,7 @@
 #include "format/json.h"
 #include "fuzz.h"
 #include "image/geometry.h"
+#include "model/labels.h"
 #include "model/plan.h"
 #include "tiny_model.h"
 
@@ -41,6 +42,7 @@ static void check_ranges(const lutra_vit_settings *settings)
     fuzz_require(p->height <= 65536 && p->width <= 65536 && !p->height == !p->width);
     for (size_t i = 0; i < 3; i++)
         fuzz_require(isfinite(p->mean[i]) && isfinite(p->std[i]) && p->std[i] > 0);
+    fuzz_require(json_array_size(settings->labels) <= LUTRA_MAX_LABELS);
     for (size_t i = 0; i < json_array_size(settings->labels); i++)
         fuzz_require(json_string_value(json_array_get(settings->labels, i)));
 }

@@ -598,6 +598,54 @@ static void labels_are_limited(void **state)
     fixture_remove(folder);
 }
 
+/* `begin`, the texts "0" to "n - 1" with `value` behind each, `end`. */
+static json_t *with_labels(const char *begin, const char *value, const char *end, size_t n)
+{
+    char *text = malloc(strlen(begin) + n * 16 + strlen(end) + 1), *at = text;
+    assert_non_null(text);
+    at += sprintf(at, "%s", begin);
+    for (size_t i = 0; i < n; i++)
+        at += snprintf(at, 16, "%s\"%zu\"%s", i ? "," : "", i, value);
+    strcpy(at, end);
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    free(text);
+    return json;
+}
+
+static void labels_of_configurations_are_limited(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *begin, *value, *end;
+    } cases[] = {
+        {"{\"architecture\":\"vit_tiny_patch16_224\",\"label_names\":[", "", "]}"},
+        {"{\"model_type\":\"vit\",\"id2label\":{", ":\"\"", "}}"},
+        {"{\"family\":\"vit\",\"model\":{\"pool\":\"token\",\"activation\":\"gelu\"},"
+         "\"preprocessing\":{\"crop_mode\":\"center\",\"resample\":3},\"labels\":[",
+         "", "]}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (size_t n = LUTRA_MAX_LABELS; n <= LUTRA_MAX_LABELS + 1; n++) {
+            lutra_vit_settings settings;
+            lutra_error error;
+            json_t *json = with_labels(cases[i].begin, cases[i].value, cases[i].end, n);
+            lutra_vit_settings_init(&settings);
+            const lutra_status status = json_object_get(json, "family")
+                                            ? lutra_vit_settings_from_lutra(json, "model", &settings, &error)
+                                            : lutra_vit_settings_from_config(json, "config.json", NULL, NULL,
+                                                                             false, &settings, &error);
+            assert_int_equal(status, n == LUTRA_MAX_LABELS ? LUTRA_OK : LUTRA_ERROR_FORMAT);
+            /* Beyond, no list was begun. */
+            assert_int_equal(json_array_size(settings.labels), status ? 0 : n);
+            if (status)
+                assert_non_null(strstr(error.message, "65537 labels are more than 65536"));
+            lutra_vit_settings_free(&settings);
+            json_decref(json);
+        }
+    }
+}
+
 static void labels_of_a_description_are_texts(void **state)
 {
     (void)state;
@@ -760,6 +808,7 @@ int main(void)
         cmocka_unit_test(doubles_fit_floats),
         cmocka_unit_test(a_factor_leaves_something_to_divide_by),
         cmocka_unit_test(labels_are_limited),
+        cmocka_unit_test(labels_of_configurations_are_limited),
         cmocka_unit_test(labels_of_a_description_are_texts),
         cmocka_unit_test(pictures_are_limited),
         cmocka_unit_test(resized_sides_are_limited),
