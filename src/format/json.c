@@ -25,9 +25,15 @@ typedef struct feed {
 
 #define FEED_START "[0."
 
-static size_t longest_token(const char *text, size_t size)
+/* What memory is taken for when a text is parsed. The values are those behind a comma and the first of each
+ * list and object, as which an empty one counts too. */
+typedef struct contents {
+    size_t longest_token, n_values;
+} contents;
+
+static contents measure(const char *text, size_t size)
 {
-    size_t longest = 0, begin = 0;
+    size_t longest = 0, begin = 0, n_values = 0;
     bool in_string = false;
     for (size_t i = 0; i < size; i++) {
         longest = i - begin > longest ? i - begin : longest;
@@ -37,8 +43,10 @@ static size_t longest_token(const char *text, size_t size)
             in_string = !in_string;
         else if (!in_string && strchr("{}[],: \t\r\n", text[i]))
             begin = i;
+        n_values += !in_string && (text[i] == '{' || text[i] == '[' || text[i] == ',');
     }
-    return (size - begin > longest ? size - begin : longest) + 2;
+    longest = size - begin > longest ? size - begin : longest;
+    return (contents){.longest_token = longest + 2, .n_values = n_values};
 }
 
 static size_t take(feed *f, void *buffer, const char *bytes, size_t n, size_t room)
@@ -73,9 +81,10 @@ static size_t next_bytes(void *buffer, size_t room, void *user)
 }
 
 /* The one value of the text, or NULL; `problem` as of the text alone. */
-static json_t *load(const char *text, size_t size, json_error_t *problem, bool *out_of_memory)
+static json_t *load(const char *text, size_t size, size_t longest_token, json_error_t *problem,
+                    bool *out_of_memory)
 {
-    feed f = {.text = text, .size = size, .n_zeros = longest_token(text, size)};
+    feed f = {.text = text, .size = size, .n_zeros = longest_token};
     const size_t before = strlen(FEED_START) + f.n_zeros + 1;
     errno = 0;
     json_t *array = json_load_callback(next_bytes, &f, JSON_REJECT_DUPLICATES, problem);
@@ -100,7 +109,11 @@ lutra_status lutra_json_parse(const void *text, size_t size, const char *path, u
     if (size > LUTRA_MAX_JSON_BYTES)
         return lutra_fail(error, LUTRA_ERROR_FORMAT, path, base, "%zu bytes of JSON are more than %d", size,
                           LUTRA_MAX_JSON_BYTES);
-    *json = load(text, size, &problem, &out_of_memory);
+    const contents found = measure(text, size);
+    if (found.n_values > LUTRA_MAX_JSON_VALUES)
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, base, "more than %d values of JSON",
+                          LUTRA_MAX_JSON_VALUES);
+    *json = load(text, size, found.longest_token, &problem, &out_of_memory);
     if (*json)
         return LUTRA_OK;
     if (out_of_memory)

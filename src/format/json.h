@@ -7,8 +7,11 @@
 
 #include "base/error.h"
 
-/* What is longer is refused before it is parsed, into memory of up to some twenty times its length. */
+/* What is longer, or has more values, is refused before it is parsed. It takes up to 200 bytes for each value
+ * (of small objects) and twice its length. A header at the limit of tensors, of 8 dimensions each, has
+ * 917,505. */
 #define LUTRA_MAX_JSON_BYTES 100000000
+#define LUTRA_MAX_JSON_VALUES (1 << 20)
 
 /* `base` is the offset of `text` in the file `path`, for messages. Release with json_decref. */
 lutra_status lutra_json_parse(const void *text, size_t size, const char *path, uint64_t base, json_t **json,

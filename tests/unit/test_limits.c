@@ -198,6 +198,48 @@ static void headers_and_configurations_are_limited(void **state)
     }
 }
 
+/* `begin`, n times `value` between commas, `end`. */
+static lutra_status parse_list(const char *begin, const char *value, const char *end, size_t n,
+                               lutra_error *error)
+{
+    const size_t length = strlen(value);
+    char *text = malloc(strlen(begin) + n * (length + 1) + strlen(end) + 1), *at = text;
+    json_t *json;
+    assert_non_null(text);
+    at += sprintf(at, "%s", begin);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(at, value, length);
+        at += length;
+        *at++ = ',';
+    }
+    at--;
+    at += sprintf(at, "%s", end);
+    const lutra_status status = lutra_json_parse(text, (size_t)(at - text), "memory", 0, &json, error);
+    json_decref(json);
+    free(text);
+    return status;
+}
+
+/* Three bytes of an empty object take over 200 of memory: without the limit, the longest text took 7 GB. */
+static void values_of_json_are_limited(void **state)
+{
+    (void)state;
+    lutra_error error;
+    const size_t n = LUTRA_MAX_JSON_VALUES;
+    assert_int_equal(parse_list("[", "0", "]", n, &error), LUTRA_OK);
+    assert_int_equal(parse_list("[", "0", "]", n + 1, &error), LUTRA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "more than 1048576 values of JSON"));
+    assert_int_equal(parse_list("[", "{}", "]", n / 2, &error), LUTRA_OK);
+    assert_int_equal(parse_list("[", "{}", "]", n / 2 + 1, &error), LUTRA_ERROR_FORMAT);
+    assert_int_equal(parse_list("[", "[]", "]", n / 2 + 1, &error), LUTRA_ERROR_FORMAT);
+    /* The headers of all models that are opened. */
+    assert_int_equal(parse_list("[", "{\"dtype\":\"U8\",\"shape\":[0,0,0,0,0,0,0,0],\"data_offsets\":[0,0]}",
+                                "]", LUTRA_MAX_TENSORS, &error),
+                     LUTRA_OK);
+    /* What stands in a text is none. */
+    assert_int_equal(parse_list("[\"\\\"", "[{", "\"]", n, &error), LUTRA_OK);
+}
+
 /* ---- models ------------------------------------------------------------------------------------ */
 
 static const tiny_model small = {.dim = 8,
@@ -797,6 +839,7 @@ int main(void)
         cmocka_unit_test(shards_are_limited),
         cmocka_unit_test(names_in_an_index_are_limited),
         cmocka_unit_test(headers_and_configurations_are_limited),
+        cmocka_unit_test(values_of_json_are_limited),
         cmocka_unit_test(models_are_limited),
         cmocka_unit_test(pictures_for_a_model_are_limited),
         cmocka_unit_test(runs_are_limited),
