@@ -45,6 +45,9 @@ static lutra_status read_line(json_t *labels, const char *line, size_t length, c
     char digits[24], *end;
     if (length == 0)
         return LUTRA_OK;
+    if (memchr(line, 0, length)) /* where the name would end for its readers */
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, offset,
+                          "the line has a byte 0, which is no text: is the file UTF-16?");
     if (!tab)
         return set_label(labels, json_array_size(labels), line, length, path, offset, error);
     while (name > line && name[-1] != '\t')

@@ -19,8 +19,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     fuzz_require(json_is_array(labels) && json_array_size(labels) <= LUTRA_MAX_LABELS);
     for (size_t i = 0; i < json_array_size(labels); i++) {
-        const char *label = json_string_value(json_array_get(labels, i));
+        const json_t *element = json_array_get(labels, i);
+        const char *label = json_string_value(element);
         fuzz_require(label && strlen(label) <= size && !strchr(label, '\n'));
+        fuzz_require(strlen(label) == json_string_length(element));
     }
     json_decref(labels);
     return 0;

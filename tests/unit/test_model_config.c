@@ -266,6 +266,28 @@ static void labels_must_match_the_classes(void **state)
     fixture_remove(folder);
 }
 
+static void labels_with_a_byte_0_are_refused(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t n, offset;
+    } files[] = {
+        {"a\nb\nc\0\nd\n", 9, 4}, {"a\0\n\0b\0\n\0", 8, 0}, /* UTF-16 */
+        {"a\n0\tn\0\ta\n", 9, 2}, {"0\ta\n1\0x\tb\n", 10, 4}, {"a\n\0", 3, 2},
+    };
+    char *folder = folder_of("timm-token", "{}"), *labels = fixture_path(folder, "labels.txt");
+    const lutra_model_options options = {.labels = labels};
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        lutra_error error;
+        fixture_write_bytes(folder, "labels.txt", files[i].text, files[i].n);
+        expect_refusal(folder, &options, LUTRA_ERROR_FORMAT, &error, "labels.txt", "byte 0, which", NULL);
+        assert_int_equal(error.offset, files[i].offset);
+    }
+    free(labels);
+    fixture_remove(folder);
+}
+
 static void class_indices_are_decimal(void **state)
 {
     lutra_model *model;
@@ -567,6 +589,7 @@ int main(void)
         cmocka_unit_test(links_that_lead_nowhere_are_refused),
         cmocka_unit_test(options_out_of_range_are_refused),
         cmocka_unit_test(labels_must_match_the_classes),
+        cmocka_unit_test(labels_with_a_byte_0_are_refused),
         cmocka_unit_test(class_indices_are_decimal),
         cmocka_unit_test(without_a_configuration_the_message_helps),
         cmocka_unit_test(the_configuration_beside_a_file_counts),
