@@ -308,9 +308,10 @@ static void softmax_rows(float *scores /* [n][n] */, size_t n, float scale)
     }
 }
 
-/* o = p v with p = softmax(q k^T scale), for one head. All of [tokens][head_dim]; `ld_qkv` apart in q, k, v
- * and in their gradients, `ld` apart in that of o. */
-static void back_head(const lutra_backward *b, size_t d, const float *q, const float *g, float *dq)
+/* o = p v with p = softmax(q k^T scale), for one head. All of [tokens][head_dim]; rows lie 3 dim apart in q,
+ * k and v, dim in the gradient of o, `ld_dq` in those of q, k and v. */
+static void back_head(const lutra_backward *b, size_t d, const float *q, const float *g, float *dq,
+                      size_t ld_dq)
 {
     const size_t n = b->model->vit.n_tokens, dim = b->model->vit.dim, ld = 3 * dim;
     const float *k = q + dim, *v = k + dim, scale = 1 / sqrtf((float)d);
@@ -322,7 +323,7 @@ static void back_head(const lutra_backward *b, size_t d, const float *q, const f
     softmax_rows(p, n, scale);
     turn(p, n, n, n, across);
     turn(g, dim, n, d, turned);
-    multiply(b, n, d, n, across, n, turned, dq + 2 * dim, ld, true); /* dv = p^T do */
+    multiply(b, n, d, n, across, n, turned, dq + 2 * dim, ld_dq, true); /* dv = p^T do */
     for (size_t i = 0; i < n; i++)
         memcpy(dense + i * d, v + i * ld, d * sizeof(float));
     multiply(b, n, n, d, g, dim, dense, dp, n, false); /* dp = do v^T */
@@ -334,10 +335,10 @@ static void back_head(const lutra_backward *b, size_t d, const float *q, const f
             dp[i] = scale * p[i] * (dp[i] - along);
     }
     turn(k, ld, n, d, turned);
-    multiply(b, n, d, n, dp, n, turned, dq, ld, true); /* dq = ds k */
+    multiply(b, n, d, n, dp, n, turned, dq, ld_dq, true); /* dq = ds k */
     turn(dp, n, n, n, across);
     turn(q, ld, n, d, turned);
-    multiply(b, n, d, n, across, n, turned, dq + dim, ld, true); /* dk = ds^T q */
+    multiply(b, n, d, n, across, n, turned, dq + dim, ld_dq, true); /* dk = ds^T q */
 }
 
 static void back_attention(const lutra_backward *b, size_t index, const float *g /* [tokens][dim] */)
@@ -346,7 +347,7 @@ static void back_attention(const lutra_backward *b, size_t index, const float *g
     const size_t n_heads = b->model->vit.n_heads, d = b->model->vit.dim / n_heads;
     for (size_t head = 0; head < n_heads; head++)
         back_head(b, d, b->kept + b->kept_at[index] + head * d, g + head * d,
-                  gradient_at(b, &step->a) + head * d);
+                  gradient_at(b, &step->a) + head * d, step->a.ld);
 }
 
 static void back_mean(const lutra_backward *b, const lutra_step *step, const float *g /* [dim] */)

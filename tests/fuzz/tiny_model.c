@@ -10,7 +10,7 @@
 #include "base/half.h"
 #include "fuzz.h"
 
-enum { MAX_BYTES = 1 << 24 };
+enum { MAX_BYTES = 1 << 25 };
 
 struct builder {
     json_t *header;

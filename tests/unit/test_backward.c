@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../fuzz/tiny_model.h"
 #include "model/backward.h"
 #include "model/model_private.h"
 #include "model/steps.h"
@@ -137,8 +138,36 @@ static void test_models(void **unused)
     }
 }
 
+/* Of 3 x 1024 floats, and of 1024, rows lie further apart in the arena than they are long. */
+static void test_rows_with_gaps(void **unused)
+{
+    const tiny_model tiny = {.dim = 1024,
+                             .depth = 2,
+                             .n_heads = 4,
+                             .mlp_dim = 1024,
+                             .patch = 4,
+                             .grid_height = 2,
+                             .grid_width = 2,
+                             .n_classes = 5,
+                             .pool = LUTRA_POOL_AVERAGE,
+                             .dtype = LUTRA_F16};
+    lutra_model *model;
+    lutra_error error;
+    size_t size, n_gaps = 0;
+    uint8_t *bytes = tiny_model_make(&tiny, 1, &size);
+    (void)unused;
+    if (lutra_model_open_memory(bytes, size, NULL, &model, &error))
+        fail_msg("%s", error.message);
+    for (size_t i = 0; i < model->plan.n_steps; i++)
+        n_gaps += model->plan.steps[i].c.ld > lutra_step_columns(&model->vit, &model->plan.steps[i]);
+    assert_int_equal(n_gaps, 2 * tiny.depth); /* qkv, hidden */
+    compare(model);
+    lutra_model_close(model);
+    free(bytes);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_models)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_models), cmocka_unit_test(test_rows_with_gaps)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
