@@ -184,12 +184,17 @@ void lutra_thread_pool_free(lutra_thread_pool *pool)
     free(pool);
 }
 
-/* Workers take no signals: a program's handlers run in its own threads, where it waits to be interrupted. */
+/* Workers take no signals: a program's handlers run in its own threads, where it waits to be interrupted.
+ * Only what a thread brings upon itself reaches it or nobody: blocked, such a signal kills the program,
+ * whatever handler it has (of a mapped file that was cut short, SIGBUS). */
 static int start_worker(struct worker *worker)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    static const int own[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&blocked, own[i]);
+    pthread_sigmask(SIG_BLOCK, &blocked, &before);
     const int failure = pthread_create(&worker->thread, NULL, work, worker);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failure;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,44 @@ static void workers_begin_with_their_own_share(void **state)
         for (size_t i = 0; i < 2 * N_SHARERS; i += 2)
             assert_int_equal(job.workers[i], i / 2);
     }
+    pthread_barrier_destroy(&job.all_there);
+    lutra_thread_pool_free(pool);
+}
+
+typedef struct mask_job {
+    pthread_barrier_t all_there;
+    sigset_t blocked[N_SHARERS]; /* of each worker */
+} mask_job;
+
+static void note_mask(void *argument, size_t task, size_t worker)
+{
+    mask_job *job = argument;
+    (void)task;
+    pthread_sigmask(SIG_BLOCK, NULL, &job->blocked[worker]);
+    pthread_barrier_wait(&job->all_there);
+}
+
+static void workers_take_no_signals_but_their_own(void **state)
+{
+    (void)state;
+    const int of_the_program[] = {SIGINT, SIGTERM, SIGHUP, SIGALRM, SIGCHLD, SIGUSR1};
+    const int their_own[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+    lutra_thread_pool *pool;
+    mask_job job;
+    sigset_t before, after;
+    pthread_sigmask(SIG_BLOCK, NULL, &before);
+    assert_int_equal(lutra_thread_pool_create(N_SHARERS, &pool, NULL), LUTRA_OK);
+    pthread_sigmask(SIG_BLOCK, NULL, &after);
+    assert_int_equal(pthread_barrier_init(&job.all_there, NULL, N_SHARERS), 0);
+    lutra_thread_pool_run(pool, N_SHARERS, note_mask, &job);
+    for (size_t worker = 1; worker < N_SHARERS; worker++) {
+        for (size_t i = 0; i < sizeof of_the_program / sizeof *of_the_program; i++)
+            assert_int_equal(sigismember(&job.blocked[worker], of_the_program[i]), 1);
+        for (size_t i = 0; i < sizeof their_own / sizeof *their_own; i++)
+            assert_int_equal(sigismember(&job.blocked[worker], their_own[i]), 0);
+    }
+    for (int i = 1; i < SIGRTMIN; i++)
+        assert_int_equal(sigismember(&after, i), sigismember(&before, i));
     pthread_barrier_destroy(&job.all_there);
     lutra_thread_pool_free(pool);
 }
@@ -319,6 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_task_runs_once),
         cmocka_unit_test(workers_begin_with_their_own_share),
+        cmocka_unit_test(workers_take_no_signals_but_their_own),
         cmocka_unit_test(many_jobs_follow_each_other),
         cmocka_unit_test(a_job_sees_the_one_before),
         cmocka_unit_test(unequal_tasks_give_the_same_on_any_number_of_threads),
