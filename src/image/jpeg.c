@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jerror.h>
+/* Which codes jerror.h has, and their numbers, hang on what jpeglib.h defines. */
 #include <jpeglib.h>
+
+#include <jerror.h>
 
 #include "base/memory.h"
 #include "image/exif.h"
@@ -83,6 +85,9 @@ static void on_message(j_common_ptr jpeg, int level)
     case JWRN_HIT_MARKER:
         fail_now(jpeg->client_data, "the picture is cut short");
     case JWRN_HUFF_BAD_CODE:
+#ifdef D_ARITH_CODING_SUPPORTED
+    case JWRN_ARITH_BAD_CODE:
+#endif
     case JWRN_MUST_RESYNC:
         fail_now(jpeg->client_data, "the picture's data is damaged");
     }
@@ -101,12 +106,14 @@ static void source_nothing(j_decompress_ptr jpeg)
 }
 
 /* All bytes were given at the start: now comes the end marker that the file lacks. Where data was still due,
- * libjpeg warns. */
+ * libjpeg warns, but not in arithmetic codes: their last zeros may be left out, so it goes on with zeros. */
 static boolean source_fill(j_decompress_ptr jpeg)
 {
     static const JOCTET end_marker[2] = {0xff, JPEG_EOI};
     decoder *d = jpeg->client_data;
     d->ended = true;
+    if (jpeg->arith_code)
+        fail_now(d, "the picture is cut short");
     d->source.next_input_byte = end_marker;
     d->source.bytes_in_buffer = sizeof end_marker;
     return TRUE;

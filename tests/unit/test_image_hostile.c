@@ -8,6 +8,10 @@
 
 #include <cmocka.h>
 
+#include <stdio.h> /* jpeglib.h needs FILE */
+
+#include <jpeglib.h>
+
 #include "image/exif.h"
 #include "image_golden.h"
 
@@ -69,35 +73,114 @@ static void a_path_that_is_no_file_says_so(void **state)
 }
 
 /* Cut anywhere, a file is refused, or (only its end marker is missing) gives what the whole file gives. */
+static void cut(const char *name, const uint8_t *data, size_t size)
+{
+    uint8_t whole[SIDE * SIDE * 3], pixels[SIDE * SIDE * 3];
+    size_t n_accepted = 0, step = size / 60 + 1;
+    lutra_error error;
+    assert_int_equal(read_bytes(data, size, true, whole, &error), LUTRA_OK);
+    for (size_t cut = 0; cut < size; cut += cut + 40 < size ? step : 1) {
+        uint8_t *part = malloc(cut ? cut : 1); /* of its own, so that reading beyond is noticed */
+        assert_non_null(part);
+        memcpy(part, data, cut);
+        lutra_status status = read_bytes(part, cut, true, pixels, &error);
+        free(part);
+        if (status == LUTRA_OK) {
+            n_accepted++;
+            if (memcmp(pixels, whole, sizeof whole) != 0)
+                fail_msg("%s: %zu of %zu bytes give another picture", name, cut, size);
+            continue;
+        }
+        if (status != LUTRA_ERROR_FORMAT || strncmp(error.message, "it: ", 4) != 0)
+            fail_msg("%s: %zu of %zu bytes: %s", name, cut, size, error.message);
+    }
+    if (n_accepted > 40)
+        fail_msg("%s: %zu cuts are accepted", name, n_accepted);
+}
+
 static void cut_files_are_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(files); i++) {
-        size_t size = 0, n_accepted = 0;
-        uint8_t *data = golden_read(files[i].name, &size), whole[SIDE * SIDE * 3], pixels[SIDE * SIDE * 3];
-        lutra_error error;
+        size_t size = 0;
+        uint8_t *data = golden_read(files[i].name, &size);
         assert_non_null(data);
-        assert_int_equal(read_bytes(data, size, true, whole, &error), LUTRA_OK);
-        size_t step = size / 60 + 1;
-        for (size_t cut = 0; cut < size; cut += cut + 40 < size ? step : 1) {
-            uint8_t *part = malloc(cut ? cut : 1); /* of its own, so that reading beyond is noticed */
-            assert_non_null(part);
-            memcpy(part, data, cut);
-            lutra_status status = read_bytes(part, cut, true, pixels, &error);
-            free(part);
-            if (status == LUTRA_OK) {
-                n_accepted++;
-                if (memcmp(pixels, whole, sizeof whole) != 0)
-                    fail_msg("%s: %zu of %zu bytes give another picture", files[i].name, cut, size);
-                continue;
-            }
-            if (status != LUTRA_ERROR_FORMAT || strncmp(error.message, "it: ", 4) != 0)
-                fail_msg("%s: %zu of %zu bytes: %s", files[i].name, cut, size, error.message);
-        }
-        if (n_accepted > 40)
-            fail_msg("%s: %zu cuts are accepted", files[i].name, n_accepted);
+        cut(files[i].name, data, size);
         free(data);
     }
+}
+
+/* A JPEG in arithmetic codes; NULL where libjpeg has none. */
+static uint8_t *make_arithmetic(bool progressive, unsigned restart_rows, size_t *size)
+{
+#ifdef C_ARITH_CODING_SUPPORTED
+    enum { WIDTH = 90, HEIGHT = 70 };
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    unsigned char *data = NULL;
+    unsigned long n = 0;
+    uint8_t *pixels = golden_noise(WIDTH, HEIGHT, 1);
+    assert_non_null(pixels);
+    jpeg.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&jpeg);
+    jpeg_mem_dest(&jpeg, &data, &n);
+    jpeg.image_width = WIDTH;
+    jpeg.image_height = HEIGHT;
+    jpeg.input_components = 3;
+    jpeg.in_color_space = JCS_RGB;
+    jpeg_set_defaults(&jpeg);
+    jpeg.arith_code = TRUE;
+    jpeg.restart_in_rows = (int)restart_rows;
+    if (progressive)
+        jpeg_simple_progression(&jpeg);
+    jpeg_start_compress(&jpeg, TRUE);
+    for (size_t y = 0; y < HEIGHT; y++) {
+        JSAMPROW row = pixels + y * WIDTH * 3;
+        jpeg_write_scanlines(&jpeg, &row, 1);
+    }
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+    free(pixels);
+    *size = n;
+    return data;
+#else
+    (void)progressive;
+    (void)restart_rows;
+    *size = 0;
+    return NULL;
+#endif
+}
+
+static void cut_arithmetic_codes_are_refused(void **state)
+{
+    (void)state;
+    for (unsigned kind = 0; kind < 4; kind++) {
+        size_t size;
+        uint8_t *data = make_arithmetic(kind & 1, kind & 2 ? 1 : 0, &size);
+        if (!data)
+            skip();
+        cut("arithmetic codes", data, size);
+        free(data);
+    }
+}
+
+/* libjpeg ends a scan at an impossible code, with zeros for the rest. */
+static void impossible_arithmetic_codes_are_refused(void **state)
+{
+    (void)state;
+    size_t size, n_impossible = 0;
+    uint8_t *data = make_arithmetic(false, 0, &size), pixels[SIDE * SIDE * 3];
+    if (!data)
+        skip();
+    for (size_t at = size / 2; at < size / 2 + 100; at++) {
+        lutra_error error;
+        data[at] ^= 0x55;
+        const lutra_status status = read_bytes(data, size, true, pixels, &error);
+        n_impossible += status == LUTRA_ERROR_FORMAT && strstr(error.message, "data is damaged");
+        data[at] ^= 0x55;
+    }
+    assert_true(n_impossible > 0);
+    free(data);
 }
 
 /* Whatever a byte becomes: an answer, and no report by a sanitizer. */
@@ -274,6 +357,8 @@ int main(void)
         cmocka_unit_test(what_is_no_picture_says_so),
         cmocka_unit_test(a_path_that_is_no_file_says_so),
         cmocka_unit_test(cut_files_are_refused),
+        cmocka_unit_test(cut_arithmetic_codes_are_refused),
+        cmocka_unit_test(impossible_arithmetic_codes_are_refused),
         cmocka_unit_test(changed_bytes_do_no_harm),
         cmocka_unit_test(declared_giants_are_refused),
         cmocka_unit_test(endless_scans_are_refused),
