@@ -401,10 +401,10 @@ static bool most_rows(const lutra_context *context, size_t *rows)
 static bool scratch_bytes(const lutra_context *context, size_t n_threads, size_t *bytes)
 {
     const lutra_model *model = context->model;
-    const size_t attention = lutra_attention_scratch(model->vit.dim / model->vit.n_heads, n_threads);
     const size_t max_k = model->plan.max_k;
-    size_t rows, gemm = lutra_gemm_f32_scratch(max_k, n_threads);
+    size_t rows, attention, gemm = lutra_gemm_f32_scratch(max_k, n_threads);
     if (!most_rows(context, &rows) ||
+        !lutra_attention_scratch(model->vit.dim / model->vit.n_heads, n_threads, &attention) ||
         (context->mode == LUTRA_MODE_INT8 && !lutra_gemm_i8_scratch(rows, max_k, n_threads, &gemm)) ||
         (context->mode == LUTRA_MODE_BF16 && !lutra_gemm_bf16_scratch(rows, max_k, n_threads, &gemm)))
         return false;

@@ -37,11 +37,14 @@ static lutra_status calibrate_attention_in(const lutra_calibration *b, bool bf16
     lutra_timing timings[N];
     float *qkv = NULL, *out = NULL;
     void *scratch = NULL;
+    size_t bytes = 0;
     lutra_status status = lutra_allocate(TOKENS * 3 * WIDTH, sizeof *qkv, "calibration", &qkv, b->error);
     if (status == LUTRA_OK)
         status = lutra_allocate(TOKENS * WIDTH, sizeof *out, "calibration", &out, b->error);
+    if (status == LUTRA_OK && !lutra_attention_scratch(80, 1, &bytes))
+        status = lutra_fail_memory(b->error, SIZE_MAX, "calibration");
     if (status == LUTRA_OK)
-        status = lutra_allocate(lutra_attention_scratch(80, 1), 1, "calibration", &scratch, b->error);
+        status = lutra_allocate(bytes, 1, "calibration", &scratch, b->error);
     uint32_t state = 3;
     for (size_t i = 0; status == LUTRA_OK && i < TOKENS * 3 * WIDTH; i++)
         qkv[i] = (float)lutra_bell(&state, 2000) / 1000.0f - 1.0f;

@@ -207,7 +207,10 @@ static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_
     for (size_t t = 0; t < 3; t++) {
         lutra_thread_pool *pool = start_pool(threads[t]);
         float *out = guarded_floats(h, out_floats, ORDINARY);
-        void *scratch = guarded(h, lutra_attention_scratch(head_dim, threads[t]), 64);
+        size_t bytes;
+        if (!lutra_attention_scratch(head_dim, threads[t], &bytes))
+            fail_case(h, "too much scratch");
+        void *scratch = guarded(h, bytes, 64);
         lutra_attention a = {.batch = batch,
                              .n_tokens = n_tokens,
                              .n_queries = n_queries,
@@ -364,10 +367,12 @@ static void bench_all_attention(harness *h, void (*call)(void *), double peak)
     for (size_t i = 0; i < 3; i++)
         for (size_t n_threads = 1; n_threads <= 2; n_threads++) {
             const size_t n = shapes[i][0], heads = shapes[i][1], dim = heads * 64;
+            size_t scratch;
             begin_case(h, "benchmark");
+            lutra_attention_scratch(64, n_threads, &scratch);
             bench.kernels = h->kernels;
             bench.pool = start_pool(n_threads);
-            bench.scratch = guarded(h, lutra_attention_scratch(64, n_threads), 64);
+            bench.scratch = guarded(h, scratch, 64);
             bench.attention = (lutra_attention){.batch = 1,
                                                 .n_tokens = n,
                                                 .n_queries = n,

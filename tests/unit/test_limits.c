@@ -14,6 +14,7 @@
 #include "format/safetensors_header.h"
 #include "image/axis.h"
 #include "image/picture.h"
+#include "kernels/attention/attention.h"
 #include "kernels/gemm/gemm.h"
 #include "model/finite.h"
 #include "model/labels.h"
@@ -447,6 +448,18 @@ static void runs_are_limited(void **state)
     free(bytes);
 }
 
+/* Modulo 2^32 the scratch of the widest head on 61 threads, which are allowed, came to less than one's. */
+static void scratch_that_overflows_is_refused(void **state)
+{
+    (void)state;
+    size_t one, bytes;
+    assert_true(lutra_attention_scratch(LUTRA_MAX_INPUTS, 1, &one));
+    const size_t most = SIZE_MAX / one;
+    assert_true(lutra_attention_scratch(LUTRA_MAX_INPUTS, most, &bytes));
+    assert_int_equal(bytes, most * one);
+    assert_false(lutra_attention_scratch(LUTRA_MAX_INPUTS, most + 1, &bytes));
+}
+
 /* A tensor without elements may declare any shape. These had products that came to small numbers modulo 2^64
  * (or 2^32), so that what they are compared with agreed. */
 static void products_that_overflow_are_refused(void **state)
@@ -843,6 +856,7 @@ int main(void)
         cmocka_unit_test(models_are_limited),
         cmocka_unit_test(pictures_for_a_model_are_limited),
         cmocka_unit_test(runs_are_limited),
+        cmocka_unit_test(scratch_that_overflows_is_refused),
         cmocka_unit_test(products_that_overflow_are_refused),
         cmocka_unit_test(positions_need_no_more_than_their_grids),
         cmocka_unit_test(both_ways_to_a_grid_lead_to_the_same),

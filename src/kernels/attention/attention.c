@@ -83,10 +83,10 @@ static struct workspace workspace_of(const struct job *job, size_t worker)
                               .softmax = (lutra_softmax *)(void *)(scratch + at.softmax)};
 }
 
-size_t lutra_attention_scratch(size_t head_dim, size_t n_threads)
+bool lutra_attention_scratch(size_t head_dim, size_t n_threads, size_t *bytes)
 {
-    return lay_out(head_dim).end * sizeof(float) *
-           n_threads; /* a block's worth, however many tokens there are */
+    /* A block's worth, however many tokens there are. */
+    return lutra_size_multiply(lay_out(head_dim).end * sizeof(float), n_threads, bytes);
 }
 
 static uint32_t *words(float *p)

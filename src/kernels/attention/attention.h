@@ -15,8 +15,9 @@ typedef struct lutra_attention {
     size_t ld_out;
 } lutra_attention;
 
-/* For either. */
-size_t lutra_attention_scratch(size_t head_dim, size_t n_threads);
+/* Bytes of scratch that either needs of heads of up to LUTRA_MAX_INPUTS on `n_threads`; false where they
+ * overflow. */
+bool lutra_attention_scratch(size_t head_dim, size_t n_threads, size_t *bytes);
 void lutra_attention_f32(const lutra_kernels *kernels, lutra_thread_pool *pool,
                          const lutra_attention *attention, void *scratch);
 /* q, k and v rounded to bf16, and probabilities too where the level multiplies it; sums and softmax in f32.
