@@ -111,6 +111,7 @@ static lutra_status allocate_result(measurement *m, size_t n_pictures, lutra_sen
                                     lutra_error *error)
 {
     static const char what[] = "the weights of tokens";
+    uint64_t n_gradients = 0; /* more than a machine of 32 bits may count */
     size_t rows = 0, floats;
     lutra_status status;
     if ((status = lutra_allocate(s->n_steps, sizeof *s->weights, what, &s->weights, error)) ||
@@ -127,12 +128,12 @@ static lutra_status allocate_result(measurement *m, size_t n_pictures, lutra_sen
         if ((status = lutra_coupling_create(&s->couplings[i], info.n, error)))
             return status;
         m->rows_of[i] = info.m;
-        m->gradient_at[i] = m->n_gradients;
-        m->n_gradients += info.m * info.n;
+        m->gradient_at[i] = (size_t)n_gradients; /* refused below where it does not fit */
+        n_gradients += (uint64_t)info.m * info.n;
         m->most_rows = info.m > m->most_rows ? info.m : m->most_rows;
         rows += info.m;
     }
-    if (!lutra_size_multiply(rows, n_pictures, &floats))
+    if (!lutra_size_from(n_gradients, &m->n_gradients) || !lutra_size_multiply(rows, n_pictures, &floats))
         return lutra_fail_memory(error, SIZE_MAX, what);
     if ((status = lutra_allocate(floats, sizeof *s->all, what, &s->all, error)))
         return status;
@@ -147,7 +148,10 @@ static lutra_status allocate_buffers(measurement *m, lutra_thread_pool *pool, lu
 {
     static const char what[] = "gradients";
     const size_t n_threads = lutra_thread_pool_size(pool);
+    size_t gradients;
     lutra_status status;
+    if (!lutra_size_multiply(n_threads, m->n_gradients, &gradients))
+        return lutra_fail_memory(error, SIZE_MAX, what);
     for (size_t i = 0; i < n_threads; i++)
         if ((status = lutra_backward_create(m->model, &m->backward[i], error)))
             return status;
@@ -155,8 +159,7 @@ static lutra_status allocate_buffers(measurement *m, lutra_thread_pool *pool, lu
     if ((status = lutra_kernels_select(&m->kernels, error)) ||
         (status =
              lutra_allocate(n_threads * 2 * m->n_outputs, sizeof *m->outputs, what, &m->outputs, error)) ||
-        (status =
-             lutra_allocate(n_threads * m->n_gradients, sizeof *m->gradients, what, &m->gradients, error)))
+        (status = lutra_allocate(gradients, sizeof *m->gradients, what, &m->gradients, error)))
         return status;
     return lutra_coupling_scratch_create(&m->scratch, m->most_rows, n_threads, error);
 }

@@ -32,6 +32,8 @@ struct lutra_backward {
     void *scratch;
 };
 
+static const char what[] = "gradients"; /* in messages: what memory is for */
+
 /* ---- sizes --------------------------------------------------------------------------------------- */
 
 /* Columns of what a step yields. */
@@ -69,24 +71,33 @@ static size_t kept_columns(const lutra_vit *vit, const lutra_step *step)
 }
 
 /* Six of [tokens][head_dim] and four of [tokens][tokens]. */
-static size_t attention_floats(const lutra_vit *vit)
+static uint64_t attention_floats(const lutra_vit *vit)
 {
-    return vit->n_tokens * (6 * (vit->dim / vit->n_heads) + 4 * vit->n_tokens);
+    return (uint64_t)vit->n_tokens * (6 * (vit->dim / vit->n_heads) + 4 * vit->n_tokens);
+}
+
+static lutra_status allocate_floats(uint64_t n, float **floats, lutra_error *error)
+{
+    size_t size;
+    if (!lutra_size_from(n, &size))
+        return lutra_fail_memory(error, SIZE_MAX, what);
+    return lutra_allocate(size, sizeof **floats, what, floats, error);
 }
 
 static lutra_status allocate_buffers(lutra_backward *b, lutra_error *error)
 {
-    static const char what[] = "gradients";
     const lutra_plan *plan = &b->model->plan;
     const lutra_vit *vit = &b->model->vit;
-    size_t kept = 0, yielded = 0, turned = 0, work = attention_floats(vit), longest = vit->n_tokens;
+    /* 64 bits hold what a model's limits allow; a machine of 32 may not. */
+    uint64_t kept = 0;
+    size_t yielded = 0, turned = 0, longest = vit->n_tokens;
     lutra_status status = lutra_allocate(plan->n_steps, sizeof *b->kept_at, what, &b->kept_at, error);
     if (status)
         return status;
     for (size_t i = 0; i < plan->n_steps; i++) {
         const lutra_step *step = &plan->steps[i];
-        b->kept_at[i] = kept;
-        kept += rows_of(vit, step) * kept_columns(vit, step);
+        b->kept_at[i] = (size_t)kept; /* refused below where it does not fit */
+        kept += (uint64_t)rows_of(vit, step) * kept_columns(vit, step);
         yielded = lutra_larger(yielded, rows_of(vit, step) * width_of(vit, step));
         if (step->op == LUTRA_OP_GEMM) {
             const lutra_matrix *w = &step->linear.weight->matrix;
@@ -94,12 +105,11 @@ static lutra_status allocate_buffers(lutra_backward *b, lutra_error *error)
             longest = lutra_larger(longest, lutra_larger(w->n, w->k));
         }
     }
-    if ((status = lutra_allocate(kept, sizeof(float), what, &b->kept, error)) ||
-        (status = lutra_allocate(plan->arena_floats[LUTRA_LAYOUT_TIGHT], sizeof(float), what, &b->gradient,
-                                 error)) ||
-        (status = lutra_allocate(yielded, sizeof(float), what, &b->yielded, error)) ||
-        (status = lutra_allocate(turned, sizeof(float), what, &b->turned, error)) ||
-        (status = lutra_allocate(work, sizeof(float), what, &b->work, error)))
+    if ((status = allocate_floats(kept, &b->kept, error)) ||
+        (status = allocate_floats(plan->arena_floats[LUTRA_LAYOUT_TIGHT], &b->gradient, error)) ||
+        (status = allocate_floats(yielded, &b->yielded, error)) ||
+        (status = allocate_floats(turned, &b->turned, error)) ||
+        (status = allocate_floats(attention_floats(vit), &b->work, error)))
         return status;
     return lutra_allocate(lutra_gemm_f32_scratch(longest, 1), 1, what, &b->scratch, error);
 }
@@ -108,7 +118,7 @@ lutra_status lutra_backward_create(const lutra_model *model, lutra_backward **re
 {
     const lutra_context_options options = {.n_threads = 1, .max_batch = 1, .mode = LUTRA_MODE_F32};
     lutra_backward *b;
-    lutra_status status = lutra_allocate(1, sizeof *b, "gradients", &b, error);
+    lutra_status status = lutra_allocate(1, sizeof *b, what, &b, error);
     *result = NULL;
     if (status)
         return status;
