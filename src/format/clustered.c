@@ -187,8 +187,12 @@ static lutra_status read_tensors(const lutra_safetensors *file, lutra_clustered 
     if (!json_is_object(tensors))
         return lutra_fail(error, LUTRA_ERROR_FORMAT, lutra_safetensors_path(file), 8,
                           "lutra.config has no \"tensors\"");
-    lutra_status status = lutra_allocate(json_object_size(tensors), sizeof *clustered->tensors,
-                                         "clustered tensors", &clustered->tensors, error);
+    const size_t n = json_object_size(tensors), n_held = lutra_safetensors_count(file);
+    if (n > n_held)
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, lutra_safetensors_path(file), 8,
+                          "lutra.config describes %zu tensors, but the file holds %zu", n, n_held);
+    lutra_status status =
+        lutra_allocate(n, sizeof *clustered->tensors, "clustered tensors", &clustered->tensors, error);
     json_object_foreach((json_t *)(uintptr_t)tensors, name, description)
     {
         if (status)

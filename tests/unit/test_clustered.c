@@ -171,6 +171,15 @@ static void versions_and_descriptions_are_checked(void **state)
     REFUSED(config, "{\"tensors\":{\"m\":{\"shape\":[1]}}}", "its dtype in lutra.config");
 }
 
+/* Of which each takes memory before the next is looked at. */
+static void more_descriptions_than_tensors_are_refused(void **state)
+{
+    (void)state;
+    REFUSED(config, "{\"tensors\":{\"a\":3,\"b\":3,\"c\":3}}", "\"a\": its shape in lutra.config");
+    REFUSED(config, "{\"tensors\":{\"a\":3,\"b\":3,\"c\":3,\"d\":3}}",
+            "lutra.config describes 4 tensors, but the file holds 3");
+}
+
 static void shapes_are_checked(void **state)
 {
     (void)state;
@@ -355,6 +364,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sound_files_are_read),
         cmocka_unit_test(versions_and_descriptions_are_checked),
+        cmocka_unit_test(more_descriptions_than_tensors_are_refused),
         cmocka_unit_test(shapes_are_checked),
         cmocka_unit_test(members_are_checked),
         cmocka_unit_test(parts_are_checked),
