@@ -34,6 +34,28 @@ static lutra_status damaged(const lutra_picture *picture, lutra_error *error)
                       "the WebP picture is damaged or cut short");
 }
 
+/* Into `rgb`, whose rows lie `row_bytes` apart and end after `size` bytes. */
+static lutra_status decode_pixels(const lutra_picture *picture, const WebPData *frame, uint8_t *rgb,
+                                  size_t row_bytes, size_t size, lutra_error *error)
+{
+    WebPDecoderConfig config;
+    if (!WebPInitDecoderConfig(&config))
+        return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, picture->name, LUTRA_NO_OFFSET,
+                          "libwebp is not of the version that Lutra was built with");
+    config.output.colorspace = MODE_RGB;
+    config.output.is_external_memory = 1;
+    config.output.u.RGBA = (WebPRGBABuffer){.rgba = rgb, .stride = (int)row_bytes, .size = size};
+    switch (WebPDecode(frame->bytes, frame->size, &config)) {
+    case VP8_STATUS_OK:
+        return LUTRA_OK;
+    case VP8_STATUS_OUT_OF_MEMORY:
+        return lutra_fail(error, LUTRA_ERROR_MEMORY, picture->name, LUTRA_NO_OFFSET,
+                          "not enough memory to decode it");
+    default:
+        return damaged(picture, error);
+    }
+}
+
 /* A frame may be smaller than the picture: black, the colour of nothing, surrounds it. */
 static lutra_status decode_frame(lutra_picture *picture, const WebPIterator *frame, size_t width,
                                  size_t height, lutra_error *error)
@@ -47,9 +69,8 @@ static lutra_status decode_frame(lutra_picture *picture, const WebPIterator *fra
     if (status)
         return status;
     size_t begin = y * row_bytes + x * 3;
-    if (!WebPDecodeRGBInto(frame->fragment.bytes, frame->fragment.size, rows + begin,
-                           row_bytes * height - begin, (int)row_bytes))
-        status = damaged(picture, error);
+    status =
+        decode_pixels(picture, &frame->fragment, rows + begin, row_bytes, row_bytes * height - begin, error);
     for (size_t i = 0; !status && i < height; i++)
         lutra_picture_row(picture, rows + i * row_bytes);
     free(rows);

@@ -15,6 +15,7 @@
 
 #include <jpeglib.h>
 #include <spng.h>
+#include <webp/encode.h>
 
 #include "image_golden.h"
 
@@ -159,6 +160,24 @@ static int make_png(const void *argument)
     return fclose(file) != 0 || code != 0;
 }
 
+static int make_webp(const void *argument)
+{
+    const large *picture = argument;
+    const size_t row_bytes = (size_t)picture->width * 3;
+    FILE *file = fdopen(picture->descriptor, "wb");
+    uint8_t *rows = malloc(row_bytes * picture->height), *encoded = NULL;
+    if (!file || !rows)
+        return 1;
+    for (size_t y = 0; y < picture->height; y++)
+        draw_row(rows + y * row_bytes, picture->width, y);
+    const size_t size =
+        WebPEncodeLosslessRGB(rows, (int)picture->width, (int)picture->height, (int)row_bytes, &encoded);
+    const bool written = size > 0 && fwrite(encoded, size, 1, file) == 1;
+    WebPFree(encoded);
+    free(rows);
+    return fclose(file) != 0 || !written;
+}
+
 /* 100 MiB of pixels, and less than half a MiB seen: libjpeg holds some rows of blocks, the filter 79 rows of
  * 224 pixels. */
 static void a_large_jpeg_is_streamed(void **state)
@@ -205,6 +224,18 @@ static void too_little_memory_is_an_error(void **state)
         skip();
     large picture = {.width = 5000, .height = 4000, .interlaced = true, .allowance = 512 * KIB};
     assert_int_equal(make_and_read(make_png, picture), LUTRA_ERROR_MEMORY);
+}
+
+/* Libwebp takes four bytes a pixel beside our three. */
+static void too_little_memory_for_webp_is_no_damage(void **state)
+{
+    (void)state;
+    if (SANITIZED || in_child(exceed_limit, NULL) != 0)
+        skip();
+    large picture = {.width = 2000, .height = 1500, .allowance = 2000 * 1500 * 3 + 4096 * KIB};
+    assert_int_equal(make_and_read(make_webp, picture), LUTRA_ERROR_MEMORY);
+    picture.allowance += 2000 * 1500 * 4;
+    assert_int_equal(make_and_read(make_webp, picture), LUTRA_OK);
 }
 
 /* A golden file that is made to declare 16384 x 16384 pixels, the most that is allowed. */
@@ -287,6 +318,7 @@ int main(void)
         cmocka_unit_test(a_large_turned_jpeg_is_streamed),
         cmocka_unit_test(a_large_png_is_streamed),
         cmocka_unit_test(too_little_memory_is_an_error),
+        cmocka_unit_test(too_little_memory_for_webp_is_no_damage),
         cmocka_unit_test(what_is_only_declared_gets_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
