@@ -273,7 +273,7 @@ static void declare_webp(uint8_t *data, size_t size)
 {
     uint8_t *stream = find(data, size, "VP8L", 4);
     if (stream)
-        memcpy(stream + 9, "\xfe\xbf\xff", 3);
+        memcpy(stream + 9, "\xfe\xbf\xff\xf", 4);
 }
 
 /* 0 where the lie was found out within 16 MiB more of resident memory (an emulator has some before). */
