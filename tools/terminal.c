@@ -178,6 +178,7 @@ void tool_catch_interrupts(void)
         if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             sigaction(signals[i], &action, NULL);
     action.sa_handler = end_for_lack_of_file;
+    action.sa_flags = 0; /* several threads may miss the file at once: each must find the handler */
     sigaction(SIGBUS, &action, NULL);
     /* A file beyond the allowed size then is a failed write with a message, not a dead process. */
     signal(SIGXFSZ, SIG_IGN);
