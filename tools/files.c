@@ -146,8 +146,8 @@ lutra_status tool_check_document(const char *output, const char *const *inputs, 
                : refuse_output(error, output, "is a model; name another file to write");
 }
 
-/* The rest of `file`, ended by 0 -> `text`; an error number, or 0. */
-static int read_rest(FILE *file, char **text)
+/* The rest of `file`, ended by 0 -> `text` [`*n_bytes` + 1]; an error number, or 0. */
+static int read_rest(FILE *file, char **text, size_t *n_bytes)
 {
     size_t size = 0, capacity = 1u << 16;
     char *data = malloc(capacity);
@@ -173,7 +173,21 @@ static int read_rest(FILE *file, char **text)
     }
     data[size] = 0;
     *text = data;
+    *n_bytes = size;
     return 0;
+}
+
+/* To whoever reads a text up to its 0, all behind one within it would be missing. */
+static lutra_status check_text(const char *path, const char *text, size_t n_bytes, lutra_error *error)
+{
+    const char *zero = memchr(text, 0, n_bytes);
+    if (!zero)
+        return LUTRA_OK;
+    *error = (lutra_error){.status = LUTRA_ERROR_FORMAT, .offset = (uint64_t)(zero - text)};
+    snprintf(error->path, sizeof error->path, "%s", path);
+    snprintf(error->message, sizeof error->message, "%s: byte %zu is 0: not a text", error->path,
+             (size_t)(zero - text));
+    return LUTRA_ERROR_FORMAT;
 }
 
 lutra_status tool_read_text(const char *path, char **text, lutra_error *error)
@@ -183,8 +197,16 @@ lutra_status tool_read_text(const char *path, char **text, lutra_error *error)
     *text = NULL;
     if (!file)
         return tool_io_error(error, path, "open it", errno);
-    const int number = read_rest(file, text);
+    size_t n_bytes = 0;
+    const int number = read_rest(file, text, &n_bytes);
     if (!standard_input)
         fclose(file);
-    return number ? tool_io_error(error, path, "read it", number) : LUTRA_OK;
+    if (number)
+        return tool_io_error(error, path, "read it", number);
+    const lutra_status status = check_text(path, *text, n_bytes, error);
+    if (status) {
+        free(*text);
+        *text = NULL;
+    }
+    return status;
 }

@@ -69,6 +69,12 @@ class Classify(CommandTest):
         self.assertEqual(self.names(f"@{picture_list}"), [self.pictures[2], *self.pictures, self.pictures[0]])
         self.assertEqual(self.names("@-", input="\n".join(self.pictures[:2])), self.pictures[:2])
 
+    def test_lists_parted_by_zeros_are_refused(self):
+        """As find -print0 writes them: all behind the first would be left out."""
+        picture_list = self.folder / "zeros"
+        picture_list.write_bytes(b"".join(os.fsencode(picture) + b"\0" for picture in self.pictures))
+        self.fails("classify", MODEL, f"@{picture_list}", says=f"zeros: byte {len(self.pictures[0])} is 0: not a text")
+
     def test_folders_are_searched_deeply_and_hidden_files_passed_over(self):
         deep = self.folder / "deep"
         expected = [png(deep / "a" / "b" / "1.PNG", 1), png(deep / "a" / "2.png", 2), png(deep / "z.png", 3)]
