@@ -10,6 +10,7 @@
 #include "dataset.h"
 
 #define MAX_COLUMNS 16
+#define BLANKS " \t\r" /* a line of these alone is passed over */
 
 typedef struct label_table {
     const char *path;
@@ -50,6 +51,15 @@ static size_t find_column(char *const columns[], size_t n, const char *const *na
             if (strcasecmp(columns[i], *names) == 0)
                 return i;
     return n;
+}
+
+/* Where the first line begins that is not blank; the last one where all are. */
+static const char *first_line(const char *text)
+{
+    const char *line = text + strspn(text, BLANKS "\n");
+    while (line > text && line[-1] != '\n')
+        line--;
+    return line;
 }
 
 /* What kind of table it is, from a copy of its first line. */
@@ -180,6 +190,7 @@ static lutra_status read_rows(tool_dataset *dataset, const label_table *table, c
 {
     tool_files pictures = {0};
     size_t line_number = 0;
+    bool is_heading = table->has_heading; /* the first line that is not blank */
     lutra_status status = LUTRA_OK;
     if (table->only_classes)
         status = tool_files_add_folder(&pictures, folder, false, error);
@@ -188,8 +199,12 @@ static lutra_status read_rows(tool_dataset *dataset, const label_table *table, c
         if (next)
             *next++ = 0;
         line_number++;
-        if (line[strspn(line, " \t\r")] == 0 || (line_number == 1 && table->has_heading))
+        if (line[strspn(line, BLANKS)] == 0)
             continue;
+        if (is_heading) {
+            is_heading = false;
+            continue;
+        }
         status = table->only_classes
                      ? add_ordered(dataset, table, line_number, line, &pictures, session, imagenet, error)
                      : add_row(dataset, table, line_number, line, folder, session, imagenet, error);
@@ -205,16 +220,17 @@ lutra_status tool_dataset_read_labels(tool_dataset *dataset, const char *labels,
                                       const tool_session *session, const tool_names *imagenet,
                                       lutra_error *error)
 {
-    char *text, *first;
+    char *text;
     label_table table = {.path = labels};
     lutra_status status = tool_read_text(labels, &text, error);
     if (status)
         return status;
-    first = strndup(text, strcspn(text, "\n"));
+    const char *line = first_line(text);
+    char *first = strndup(line, strcspn(line, "\n"));
     if (!first)
         status = tool_dataset_error(error, labels, "out of memory");
-    else if (!*first)
-        status = tool_dataset_error(error, labels, "its first line is empty");
+    else if (first[strspn(first, BLANKS)] == 0)
+        status = tool_dataset_error(error, labels, "is empty");
     else
         status = recognise(&table, first, error);
     if (!status)

@@ -133,6 +133,10 @@ class Eval(CommandTest):
             "tabs without heading": "".join(f"{n}\t{CLASSES[t]}\n" for n, t in reversed(rows)),
             "more columns": "wnid\tfile\tclass_index\tname\n" + "".join(f"n1\t{n}\t{t}\tx y\n" for n, t in rows),
             "one class a line": "".join(f"{CLASSES[t]}\n" for n, t in rows),
+            "blank lines first": " \t\r\n\n" + "".join(f"  {n} {t}\n" for n, t in rows),
+            "blank lines before a heading": "\n  \nfile\tindex\n\n" + "".join(f"{n}\t{t}\n" for n, t in rows),
+            "a heading without a first name": "\n\tfile\tindex\n" + "".join(f"0\t{n}\t{t}\n" for n, t in rows),
+            "blank lines before classes": "\n \n" + "".join(f"{CLASSES[t]}\n" for n, t in rows),
             "absolute paths, no end of line": "\n".join(f"{self.images / n} {t}" for n, t in rows),
         }
         for name, text in tables.items():
@@ -195,7 +199,10 @@ class Eval(CommandTest):
                 ("otter\nvole\n", ["2 lines", "23 pictures"]),
                 ("otter\n\rvole\n", ["line 2", "vole"]),
                 ("otter\n" * 24, ["line 24", "only 23"]),
-                ("", ["empty"])):
+                ("00.png 1\n\0" + "01.png 2\n", ["byte 9 is 0", "not a text"]),
+                ("\n \nfile\tclass_index\n00.png\t10\n", ["line 4", "'10'"]),
+                ("\n \n00.png 1\n01.png\n", ["line 4", "columns"]),
+                ("", ["is empty"]), (" \n\t\r\n", ["is empty"])):
             with self.subTest(text):
                 table.write_bytes(text.encode())
                 self.fails("eval", MODEL, "--images", self.images, "--labels", table, "--quiet", says=["wrong", *says])
