@@ -83,7 +83,7 @@ static int prepare(timing *t, const bench_models *models, profile_results *resul
     const tool_arguments *arguments = t->arguments;
     const size_t batch = arguments->batch ? arguments->batch : 1;
     lutra_mode mode = arguments->mode; /* AUTO becomes what it is for the first model, for all of them */
-    size_t input = 0;
+    size_t input = 1;
     lutra_error error;
     for (size_t i = 0; i < models->n; i++) {
         profile_result *result = &results->at[results->n++];
@@ -110,15 +110,15 @@ static int prepare(timing *t, const bench_models *models, profile_results *resul
                 return tool_fail(&error);
         input = result->model->info->input_bytes > input ? result->model->info->input_bytes : input;
     }
-    if (!(t->pixels = malloc(batch * input + 1)))
+    if (!(t->pixels = calloc(batch, input))) /* which multiplies without overflow */
         return tool_out_of_memory();
     for (size_t i = 0; i < batch * input; i++)
         t->pixels[i] = (uint8_t)(i * 2654435761u >> 24); /* any picture takes as long as any other */
     return TOOL_DONE;
 }
 
-/* With a number of runs asked for, the first is the warm-up and no more: a tool that counts what runs do then
- * knows how many there were. */
+/* What the hardware counts here is forgotten. With a number of runs asked for, the first is the warm-up and
+ * no more: a tool that counts what runs do then knows how many there were. */
 static int warm_up(timing *t)
 {
     int result = TOOL_DONE;
@@ -127,6 +127,7 @@ static int warm_up(timing *t)
         do
             result = run_once(t, &t->subjects[i]);
         while (!result && !t->arguments->repeat && tool_seconds() - begin < WARM_UP_SECONDS);
+        memset(t->subjects[i].result->counted_bytes, 0, sizeof t->subjects[i].result->counted_bytes);
     }
     return result;
 }
