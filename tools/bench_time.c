@@ -59,18 +59,20 @@ static bool add_sample(samples *s, double value)
     return true;
 }
 
-/* The median of samples `first`.. , which stay in their order. 0 without any. */
-static tool_spread spread_from(const samples *s, size_t first)
+/* The spread of samples `first`.. , which stay in their order: 0 without any. False when out of memory. */
+static bool spread_from(const samples *s, size_t first, tool_spread *spread)
 {
     const size_t n = s->n > first ? s->n - first : 0;
-    double *copy = malloc(n * sizeof *copy + 1);
-    tool_spread spread = {0};
-    if (copy && n) {
-        memcpy(copy, s->at + first, n * sizeof *copy);
-        spread = tool_spread_of(copy, n);
-    }
+    *spread = (tool_spread){0};
+    if (n == 0)
+        return true;
+    double *copy = malloc(n * sizeof *copy);
+    if (!copy)
+        return false;
+    memcpy(copy, s->at + first, n * sizeof *copy);
+    *spread = tool_spread_of(copy, n);
     free(copy);
-    return spread;
+    return true;
 }
 
 /* ---- before ------------------------------------------------------------------------------------ */
@@ -99,8 +101,9 @@ static bool allocate(timing *t, const bench_models *models)
         input = info->input_bytes > input ? info->input_bytes : input;
         output = n > output ? n : output;
     }
-    t->pixels = malloc(t->batch * input);
-    t->output = malloc(t->batch * output * sizeof *t->output);
+    /* calloc multiplies without overflow. */
+    t->pixels = calloc(t->batch, input);
+    t->output = calloc(t->batch, output * sizeof *t->output);
     const size_t n_runners = models->n * modes_of(t->arguments).n;
     t->runners = calloc(n_runners + 1, sizeof *t->runners); /* one to spare: none is no lack of memory */
     if (!t->pixels || !t->output || !t->runners)
@@ -223,14 +226,18 @@ static double part_seconds(const tool_arguments *arguments)
 static int add_part(timing *t, runner *r, double end)
 {
     bench_result *result = &r->result;
+    tool_spread seconds, peak;
+    if (!spread_from(&r->seconds, t->part_first, &seconds) ||
+        !spread_from(&t->peaks[result->settings.mode], t->part_first, &peak))
+        return tool_out_of_memory();
     bench_part *parts = realloc(result->parts, (result->n_parts + 1) * sizeof *parts);
     if (!parts)
         return tool_out_of_memory();
     result->parts = parts;
     bench_part *part = &parts[result->n_parts++];
     *part = (bench_part){.end = end,
-                         .median = spread_from(&r->seconds, t->part_first).median,
-                         .peak_gmacs = spread_from(&t->peaks[result->settings.mode], t->part_first).median,
+                         .median = seconds.median,
+                         .peak_gmacs = peak.median,
                          .n_runs = r->seconds.n - t->part_first};
     if (!t->arguments->json)
         bench_print_part(result, part);
@@ -324,9 +331,12 @@ static int finish(timing *t, bench_results *results)
     for (size_t i = 0; i < t->n && !failed; i++) {
         runner *r = &t->runners[i];
         bench_result *result = &r->result;
-        result->seconds = spread_from(&r->seconds, 0);
+        tool_spread peak;
+        if (!spread_from(&r->seconds, 0, &result->seconds) ||
+            !spread_from(&t->peaks[result->settings.mode], 0, &peak))
+            return tool_out_of_memory();
         result->n_runs = r->seconds.n;
-        result->peak_gmacs = spread_from(&t->peaks[result->settings.mode], 0).median;
+        result->peak_gmacs = peak.median;
         result->contention = contention;
         for (size_t j = 0; j < t->n && !failed; j++)
             if (is_compared(r, &t->runners[j]))

@@ -4,26 +4,27 @@
 
 #include "profile.h"
 
-static lutra_status predict_steps(profile_result *result, lutra_error *error)
+static int predict_steps(profile_result *result)
 {
+    lutra_error error;
     const lutra_prediction_options options = {
         .mode = result->mode, .n_threads = result->threads, .batch = result->batch};
     lutra_step_prediction *steps = calloc(result->n_steps + 1, sizeof *steps);
     if (!steps)
-        return tool_out_of_memory(), LUTRA_ERROR_MEMORY;
+        return tool_out_of_memory();
     lutra_status status =
-        lutra_predict(result->model->model, &result->device->device, &options, steps, error);
+        lutra_predict(result->model->model, &result->device->device, &options, steps, &error);
     for (size_t i = 0; i < result->n_steps && status == LUTRA_OK; i++) {
         profile_step *step = &result->steps[i];
         const double seconds = steps[i].seconds;
-        status = lutra_model_step(result->model->model, i, &step->info, error);
+        status = lutra_model_step(result->model->model, i, &step->info, &error);
         step->info.weight_bytes = steps[i].weight_bytes;
         step->numbers.seconds = (tool_spread){.p10 = seconds, .median = seconds, .p90 = seconds};
         result->seconds.median += seconds;
     }
     result->seconds.p10 = result->seconds.p90 = result->seconds.median;
     free(steps);
-    return status;
+    return status ? tool_fail(&error) : TOOL_DONE;
 }
 
 int profile_predict(const bench_models *models, const tool_arguments *arguments, const tool_device *device,
@@ -33,9 +34,9 @@ int profile_predict(const bench_models *models, const tool_arguments *arguments,
     const lutra_mode mode = arguments->mode != LUTRA_MODE_AUTO
                                 ? arguments->mode
                                 : lutra_device_mode(&device->device, models->at[0].model);
-    for (size_t i = 0; i < models->n; i++) {
+    int failed = TOOL_DONE;
+    for (size_t i = 0; i < models->n && !failed; i++) {
         profile_result *result = &results->at[results->n++];
-        lutra_error error;
         *result =
             (profile_result){.model = &models->at[i],
                              .mode = mode,
@@ -46,10 +47,7 @@ int profile_predict(const bench_models *models, const tool_arguments *arguments,
                              .is_predicted = true};
         result->n_steps = lutra_model_n_steps(result->model->model);
         result->steps = calloc(result->n_steps + 1, sizeof *result->steps);
-        if (!result->steps)
-            return tool_out_of_memory();
-        if (predict_steps(result, &error))
-            return tool_fail(&error);
+        failed = result->steps ? predict_steps(result) : tool_out_of_memory();
     }
-    return TOOL_DONE;
+    return failed;
 }
