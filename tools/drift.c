@@ -5,14 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The floats of a step's output for one picture. */
-static size_t output_floats(const lutra_model *model, size_t index)
+/* Adds the floats of a step's output for one picture to those before it -> `end`; false where they are more
+ * than memory can be. */
+static bool add_output(const lutra_model *model, size_t index, size_t begin, size_t *end)
 {
     lutra_step_info info;
     lutra_error error;
     if (lutra_model_step(model, index, &info, &error))
-        return 0;
-    return (size_t)(info.written_bytes / sizeof(float));
+        return false;
+    return !__builtin_add_overflow(begin, info.written_bytes / sizeof(float), end);
 }
 
 bool tool_drift_create(tool_drift *drift, const lutra_model *model)
@@ -24,8 +25,9 @@ bool tool_drift_create(tool_drift *drift, const lutra_model *model)
     if (!drift->steps || !drift->offset)
         return false;
     for (size_t i = 0; i < n; i++)
-        drift->offset[i + 1] = drift->offset[i] + output_floats(model, i);
-    drift->kept = calloc(drift->offset[n] + 1, sizeof *drift->kept);
+        if (!add_output(model, i, drift->offset[i], &drift->offset[i + 1]))
+            return false;
+    drift->kept = calloc(drift->offset[n] ? drift->offset[n] : 1, sizeof *drift->kept);
     return drift->kept != NULL;
 }
 

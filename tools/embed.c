@@ -16,7 +16,7 @@ static int embed(const tool_session *session, tool_decoder *decoder, const tool_
 {
     const size_t n_features = session->info->n_features;
     lutra_error error;
-    float *batch = calloc(decoder->max_batch * n_features, sizeof *batch);
+    float *batch = calloc(decoder->max_batch, n_features * sizeof *batch);
     int result = batch ? TOOL_DONE : tool_out_of_memory();
     while (!result && tool_decoder_next(decoder, files, progress)) {
         if (decoder->n &&
@@ -59,7 +59,7 @@ static int embed_and_write(const tool_arguments *arguments, const tool_session *
     tool_decoder decoder;
     tool_progress progress;
     tool_progress_begin(&progress, arguments, "embedding");
-    float *features = calloc(files->n * n_features, sizeof *features);
+    float *features = calloc(files->n, n_features * sizeof *features); /* which multiplies without overflow */
     int result = TOOL_DONE;
     if (!tool_decoder_create(&decoder, session->info, arguments->batch ? arguments->batch : DEFAULT_BATCH,
                              lutra_context_threads(session->context)) ||
