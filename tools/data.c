@@ -9,7 +9,7 @@
 
 #include "inputs.h"
 
-enum { N_PLACES = 4 };
+enum { N_PLACES = 4, MAX_PATH = 4096 };
 
 /* The folder of the running program, without "/" at its end -> `folder` [size]; false where it is not known.
  */
@@ -28,14 +28,13 @@ static bool program_folder(char *folder, size_t size)
 
 static bool exists(const char *folder, const char *name)
 {
-    char *path = tool_join(folder, name);
-    const bool found = path && access(path, R_OK) == 0;
-    free(path);
-    return found;
+    char path[MAX_PATH + 64];
+    const int length = snprintf(path, sizeof path, "%s/%s", folder, name);
+    return length > 0 && (size_t)length < sizeof path && access(path, R_OK) == 0;
 }
 
 /* The folders to look in -> `places`; returns their number. */
-static size_t data_places(char places[N_PLACES][4096])
+static size_t data_places(char places[N_PLACES][MAX_PATH])
 {
     const char *chosen = getenv("LUTRA_DATA_DIR");
     char program[4000];
@@ -58,13 +57,17 @@ static size_t data_places(char places[N_PLACES][4096])
 
 char *tool_find_data(const char *name, lutra_error *error)
 {
-    char places[N_PLACES][4096];
+    char places[N_PLACES][MAX_PATH];
     const size_t n = data_places(places);
-    *error = (lutra_error){.status = LUTRA_ERROR_IO, .offset = LUTRA_NO_OFFSET};
+    *error = (lutra_error){.status = LUTRA_ERROR_UNSUPPORTED, .offset = LUTRA_NO_OFFSET};
     size_t used = (size_t)snprintf(error->message, sizeof error->message, "there is no %s in", name);
     for (size_t i = 0; i < n; i++) {
-        if (exists(places[i], name))
-            return tool_join(places[i], name);
+        if (exists(places[i], name)) {
+            char *path = tool_join(places[i], name);
+            if (!path)
+                tool_io_error(error, places[i], "look into it", ENOMEM);
+            return path;
+        }
         if (used < sizeof error->message)
             used += (size_t)snprintf(error->message + used, sizeof error->message - used, "%s %s",
                                      i ? " or" : "", places[i]);

@@ -11,7 +11,7 @@
  *   EXECUTABLE/../../../data/NAME       or two levels down)
  *   EXECUTABLE/../share/lutra/NAME     (an installation that was moved)
  *   the installed data directory/NAME
- * allocated; NULL and an IO error that lists the places where there is none. */
+ * allocated; else NULL: UNSUPPORTED, which lists the places, where there is none, IO when out of memory. */
 char *tool_find_data(const char *name, lutra_error *error);
 
 #define TOOL_EMBEDDED_MODEL "embedded"

@@ -143,26 +143,43 @@ static lutra_status check(const tool_dataset *dataset, const char *folder, const
     return LUTRA_OK;
 }
 
+/* "folder/labels.tsv", allocated -> `labels`; NULL where there is none. */
+static lutra_status find_labels(const char *folder, char **labels, lutra_error *error)
+{
+    struct stat info;
+    char *path = tool_join(folder, "labels.tsv");
+    lutra_status status = LUTRA_OK;
+    *labels = NULL;
+    if (!path)
+        return tool_io_error(error, folder, "read the folder", ENOMEM);
+    if (stat(path, &info) != 0)
+        status = errno == ENOENT ? LUTRA_OK : tool_io_error(error, path, "examine it", errno);
+    else if (S_ISREG(info.st_mode)) /* a FIFO in its place would not end */
+        *labels = path;
+    if (!*labels)
+        free(path);
+    return status;
+}
+
 lutra_status tool_dataset_open(tool_dataset *dataset, const tool_arguments *arguments,
                                const tool_session *session, lutra_error *error)
 {
     const char *folder = arguments->images, *labels = arguments->truth;
     char *beside = NULL;
     tool_names imagenet;
-    lutra_error unused;
     *dataset = (tool_dataset){0};
     if (!tool_is_folder(folder))
         return tool_io_error(error, folder, "read the folder", access(folder, F_OK) ? errno : ENOTDIR);
-    tool_imagenet_names(session->info, &imagenet, &unused);
-    if (!labels) {
-        beside = tool_join(folder, "labels.tsv");
-        struct stat info; /* a FIFO in its place would not end */
-        if (beside && stat(beside, &info) == 0 && S_ISREG(info.st_mode))
-            labels = beside;
+    lutra_status status = tool_imagenet_names(session->info, &imagenet, error);
+    if (status == LUTRA_ERROR_UNSUPPORTED)
+        status = LUTRA_OK; /* then wnids tell no classes */
+    if (!status && !labels) {
+        status = find_labels(folder, &beside, error);
+        labels = beside;
     }
-    lutra_status status = labels
-                              ? tool_dataset_read_labels(dataset, labels, folder, session, &imagenet, error)
-                              : read_folders(dataset, folder, session, &imagenet, error);
+    if (!status)
+        status = labels ? tool_dataset_read_labels(dataset, labels, folder, session, &imagenet, error)
+                        : read_folders(dataset, folder, session, &imagenet, error);
     if (!status)
         status = check(dataset, folder, labels ? labels : folder, error);
     if (status)

@@ -16,20 +16,19 @@ bool tool_first_is_model(const tool_arguments *arguments)
            strcmp(arguments->inputs[0], "-") != 0 && tool_is_model(arguments->inputs[0]);
 }
 
-bool tool_imagenet_names(const lutra_model_info *info, tool_names *names, lutra_error *error)
+lutra_status tool_imagenet_names(const lutra_model_info *info, tool_names *names, lutra_error *error)
 {
     bool known = false;
     const char *name;
     *names = (tool_names){0};
-    *error = (lutra_error){0};
     for (size_t i = 0; !known && (name = lutra_arch_name(i)); i++)
         known = strcmp(name, info->arch) == 0;
     if (!known || info->n_classes != IMAGENET_CLASSES)
-        return false;
+        return LUTRA_OK;
     char *path = tool_find_data(TOOL_IMAGENET_NAMES, error);
-    const bool found = path && !tool_names_read(path, names, error);
+    const lutra_status status = path ? tool_names_read(path, names, error) : error->status;
     free(path);
-    return found;
+    return status;
 }
 
 /* What was guessed, a person should be able to see. */
@@ -54,9 +53,9 @@ void tool_session_name_classes(tool_session *session, const tool_arguments *argu
     if (info->n_classes == 0 || lutra_model_label(session->model, 0))
         return;
     if (tool_imagenet_names(info, &session->imagenet, &error))
-        tool_note(arguments, "%s: carries no names of classes; ImageNet-1k's are used", info->path);
-    else if (error.status)
         tool_note(arguments, "classes have no names: %s", error.message);
+    else if (session->imagenet.n)
+        tool_note(arguments, "%s: carries no names of classes; ImageNet-1k's are used", info->path);
 }
 
 static lutra_status open_model(tool_session *session, const tool_arguments *arguments, const char *path,

@@ -30,8 +30,8 @@ bool tool_same_preprocessing(const lutra_preprocessing *a, const lutra_preproces
 /* Whether the first input is a model rather than a picture or a folder or list of pictures. */
 bool tool_first_is_model(const tool_arguments *arguments);
 
-/* Where only indices are known, finds ImageNet's wnids and names; false where the model is not one of
- * ImageNet's 1000 classes and known by its architecture, or the table is not installed. */
-bool tool_imagenet_names(const lutra_model_info *info, tool_names *names, lutra_error *error);
+/* Where only indices are known, finds ImageNet's wnids and names: none where the model is not one of
+ * ImageNet's 1000 classes and known by its architecture. UNSUPPORTED where the table is not installed. */
+lutra_status tool_imagenet_names(const lutra_model_info *info, tool_names *names, lutra_error *error);
 
 #endif
