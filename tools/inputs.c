@@ -51,15 +51,20 @@ static int by_name(const void *a, const void *b)
 /* The names in a folder, hidden ones left out, sorted. */
 static lutra_status list_folder(const char *path, tool_files *names, lutra_error *error)
 {
-    bool memory = true;
+    int number = 0;
     DIR *folder = opendir(path);
     if (!folder)
         return tool_io_error(error, path, "read the folder", errno);
-    errno = 0;
-    for (const struct dirent *entry; memory && (entry = readdir(folder));)
-        if (entry->d_name[0] != '.')
-            memory = tool_files_add(names, entry->d_name);
-    const int number = memory ? errno : ENOMEM;
+    while (!number) {
+        errno = 0; /* allocations leave it as they like, those that succeed too */
+        const struct dirent *entry = readdir(folder);
+        if (!entry) {
+            number = errno;
+            break;
+        }
+        if (entry->d_name[0] != '.' && !tool_files_add(names, entry->d_name))
+            number = ENOMEM;
+    }
     closedir(folder);
     if (number)
         return tool_io_error(error, path, "read the folder", number);
