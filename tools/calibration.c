@@ -88,15 +88,13 @@ int tool_calibration_read(tool_calibration *c, const tool_arguments *arguments, 
     lutra_model *model = NULL;
     tool_files files = {0};
     size_t unreadable = 0;
-    int result = TOOL_DONE;
     *c = (tool_calibration){0};
-    if (!tool_files_expand(&files, &arguments->calibrate, 1, &unreadable))
-        result = tool_out_of_memory();
-    else if (unreadable)
+    int result = tool_files_expand(&files, &arguments->calibrate, 1, &unreadable);
+    if (!result && unreadable)
         result = TOOL_FAILED;
-    else if (lutra_model_open(path, &arguments->model, &model, &error))
+    if (!result && lutra_model_open(path, &arguments->model, &model, &error))
         result = tool_fail(&error);
-    if (result == TOOL_DONE) {
+    if (!result) {
         thin_out(&files, wanted(arguments, files.n));
         result = decode(c, arguments, &files, lutra_model_get_info(model));
     }

@@ -130,16 +130,15 @@ static int run(const tool_arguments *arguments)
     tool_files files = {0};
     tool_session session = {0};
     size_t unreadable = 0, max_batch = 1;
-    int result = TOOL_DONE;
     if ((arguments->n_inputs == named) != arguments->stream) {
         tool_error(arguments->stream
                        ? "--stream reads standard input; name no pictures"
                        : "classify needs pictures, as in: lutra classify model.safetensors photo.jpg");
         return TOOL_USAGE;
     }
-    if (!tool_files_expand(&files, arguments->inputs + named, arguments->n_inputs - named, &unreadable))
-        result = tool_out_of_memory();
-    else if (files.n == 0 && !arguments->stream)
+    int result =
+        tool_files_expand(&files, arguments->inputs + named, arguments->n_inputs - named, &unreadable);
+    if (!result && files.n == 0 && !arguments->stream)
         result = TOOL_FAILED; /* each input has been complained about */
     if (files.n > 1)
         max_batch = files.n < BATCH ? files.n : BATCH;

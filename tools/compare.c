@@ -65,10 +65,10 @@ static int open_all(comparison *c)
                                    arguments->against_mode, 1);
     if (!result)
         result = check_plans(c);
+    if (!result)
+        result = tool_files_expand(&c->files, &arguments->images, 1, &unreadable);
     if (result)
         return result;
-    if (!tool_files_expand(&c->files, &arguments->images, 1, &unreadable))
-        return tool_out_of_memory();
     if (unreadable)
         return TOOL_FAILED;
     const size_t n_classes = c->model.info->n_classes;

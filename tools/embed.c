@@ -112,10 +112,8 @@ static int run(const tool_arguments *arguments)
     }
     if (tool_check_document(arguments->output, arguments->inputs, arguments->n_inputs, &error))
         return tool_fail(&error);
-    int result = TOOL_DONE;
-    if (!tool_files_expand(&files, arguments->inputs + named, n_pictures, &unreadable))
-        result = tool_out_of_memory();
-    else if (files.n == 0)
+    int result = tool_files_expand(&files, arguments->inputs + named, n_pictures, &unreadable);
+    if (!result && files.n == 0)
         result = TOOL_FAILED; /* each input has been complained about */
     else if (tool_check_output(arguments->output, (const char *const *)files.paths, files.n, &error))
         result = tool_fail(&error);

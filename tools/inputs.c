@@ -142,14 +142,20 @@ static bool expand_path(tool_files *files, const char *path, size_t *unreadable)
     return tool_files_add(files, path);
 }
 
-static bool expand_list(tool_files *files, const char *path, size_t *unreadable)
+static int expand_list(tool_files *files, const char *path, size_t *unreadable)
 {
     lutra_error error;
     char *text;
-    if (tool_read_text(path, &text, &error)) {
+    const lutra_status status = tool_read_text(path, &text, &error);
+    if (tool_interrupted()) { /* what a FIFO has given so far may be a part of the list */
+        free(text);
+        tool_error("interrupted");
+        return TOOL_INTERRUPTED;
+    }
+    if (status) {
         tool_error("%s", error.message);
         ++*unreadable;
-        return true;
+        return TOOL_DONE;
     }
     bool memory = true;
     size_t n_lines = 0;
@@ -170,17 +176,17 @@ static bool expand_list(tool_files *files, const char *path, size_t *unreadable)
         ++*unreadable;
     }
     free(text);
-    return memory;
+    return memory ? TOOL_DONE : tool_out_of_memory();
 }
 
-bool tool_files_expand(tool_files *files, const char *const *inputs, size_t n, size_t *unreadable)
+int tool_files_expand(tool_files *files, const char *const *inputs, size_t n, size_t *unreadable)
 {
-    bool memory = true;
-    for (size_t i = 0; memory && i < n; i++) {
+    int result = TOOL_DONE;
+    for (size_t i = 0; !result && i < n; i++) {
         if (inputs[i][0] == '@' && inputs[i][1])
-            memory = expand_list(files, inputs[i] + 1, unreadable);
-        else
-            memory = expand_path(files, inputs[i], unreadable);
+            result = expand_list(files, inputs[i] + 1, unreadable);
+        else if (!expand_path(files, inputs[i], unreadable))
+            result = tool_out_of_memory();
     }
-    return memory;
+    return result;
 }

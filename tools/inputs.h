@@ -22,8 +22,9 @@ lutra_status tool_files_add_folder(tool_files *files, const char *path, bool dee
 lutra_status tool_files_add_subfolders(tool_files *files, const char *path, lutra_error *error);
 
 /* What a person named -> pictures: a file, "-" (standard input, once), a folder, or "@LIST" with one of these
- * a line. Says what cannot be read and counts it in `*unreadable`. False when out of memory. */
-bool tool_files_expand(tool_files *files, const char *const *inputs, size_t n, size_t *unreadable);
+ * a line. Says what cannot be read and counts it in `*unreadable`. Returns the exit status: done, interrupted
+ * or out of memory. */
+int tool_files_expand(tool_files *files, const char *const *inputs, size_t n, size_t *unreadable);
 
 bool tool_is_folder(const char *path);
 bool tool_is_picture_name(const char *path);

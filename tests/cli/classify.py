@@ -4,9 +4,10 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 
-from common import (CLASSES, HEADLESS, LUTRA, MODEL, UNREADABLE, USAGE, CommandTest, main, png, temporary_folder)
+from common import (CLASSES, COMMAND, HEADLESS, INTERRUPTED, LUTRA, MODEL, UNREADABLE, USAGE, CommandTest, main, png, temporary_folder)
 
 
 class Classify(CommandTest):
@@ -147,6 +148,37 @@ class Classify(CommandTest):
                    env={**os.environ, "LUTRA_ISA": "mmx"})
         element = self.lutra_json("classify", MODEL, self.pictures[0], env={**os.environ, "LUTRA_ISA": "reference"})
         self.assertEqual(element[0]["isa"], "reference")
+
+
+class InterruptedLists(CommandTest):
+    """Ctrl-C while a list is read that does not end, by every command that takes one."""
+
+    def setUp(self):
+        self.folder = temporary_folder()
+
+    def start(self, *arguments):
+        process = subprocess.Popen([*COMMAND, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        return process
+
+    def ends(self, process):
+        stdout, stderr = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, stdout), (INTERRUPTED, ""), stderr)
+        self.assertEqual([line for line in stderr.splitlines() if "(auto)" not in line], ["lutra: interrupted"])
+
+    def test_fifo(self):
+        for name, arguments in (("classify", [MODEL]), ("embed", [MODEL, "-o", self.folder / "out"]),
+                                ("compare", [MODEL, MODEL, "--images"]), ("cluster", [MODEL, "-o", self.folder / "out", "--calibrate"])):
+            with self.subTest(name):
+                fifo = self.folder / name
+                os.mkfifo(fifo)
+                process = self.start(name, *arguments, f"@{fifo}")
+                # Opened when the command opens it too, which minds Ctrl-C by then. It may come before the first read: the list
+                # ends then, and is not gone on with either.
+                with open(fifo, "w", encoding="utf-8"):
+                    process.send_signal(signal.SIGINT)
+                self.ends(process)
 
 
 class WithoutModel(CommandTest):
