@@ -69,8 +69,10 @@ static int decode(tool_calibration *c, const tool_arguments *arguments, const to
     tool_progress_begin(&progress, arguments, "reading pictures");
     tool_decoder_next(&c->decoder, files, &progress);
     tool_progress_hide(&progress);
-    if (tool_interrupted())
+    if (tool_interrupted()) {
+        tool_error("interrupted");
         return TOOL_INTERRUPTED;
+    }
     c->n_validation = count_validation(arguments, c->decoder.n);
     c->n = c->decoder.n - c->n_validation;
     if (c->n < TOOL_MIN_CALIBRATION) {

@@ -108,6 +108,8 @@ static int run(const tool_arguments *arguments)
         result = tool_calibration_read(&calibration, arguments, arguments->inputs[0]);
     if (!result)
         result = cluster(arguments, &calibration);
+    if (!result && calibration.decoder.n_unreadable)
+        result = TOOL_UNREADABLE;
     tool_calibration_free(&calibration);
     return result;
 }

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import unittest
 
-from common import (INTERRUPTED, LUTRA, MODEL, SANITIZED, SOURCE, CommandTest, main, png, temporary_folder)
+from common import (INTERRUPTED, LUTRA, MODEL, SANITIZED, SOURCE, UNREADABLE, CommandTest, main, png, temporary_folder)
 
 EMBEDDED = SOURCE / "data/embedded"
 
@@ -80,9 +80,10 @@ class Calibrate(CommandTest):
         for i in range(20):
             png(folder / f"{i}.png", i)
         (folder / "broken.jpg").write_text("no picture")
-        result = self.lutra("cluster", MODEL, "-o", self.out, "--calibrate", folder)
+        result = self.lutra("cluster", MODEL, "-o", self.out, "--calibrate", folder, status=UNREADABLE)
         self.assertIn("broken.jpg", result.stderr)
         self.assertIn("on 20 pictures", result.stdout)
+        self.lutra("inspect", self.out, "--verify")
 
     def test_folders_that_do_not_serve(self):
         empty, few, broken = (self.folder / name for name in ("empty", "few", "broken"))
@@ -109,6 +110,17 @@ class Calibrate(CommandTest):
         stdout, stderr = process.communicate(timeout=120)
         self.assertEqual(process.returncode, INTERRUPTED, stderr)
         self.assertEqual(stdout, "")
+        self.nothing_is_left()
+
+    def test_interrupted_while_pictures_are_read(self):
+        listed = self.folder / "with-standard-input.txt"
+        listed.write_text("-\n" + "".join(f"{self.pictures}/{i:02}.png\n" for i in range(24)))
+        process = subprocess.Popen([LUTRA, "cluster", MODEL, "--calibrate", f"@{listed}", "-o", self.out], stdin=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        process.stdin.write(bytes(1 << 20))  # more than a pipe holds: when it is written, it is being read
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, stdout, stderr), (INTERRUPTED, b"", b"lutra: interrupted\n"))
         self.nothing_is_left()
 
     @unittest.skipIf(SANITIZED, "minutes under a sanitizer, and no code that the others do not run")
