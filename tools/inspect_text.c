@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,7 +63,7 @@ static void print_preprocessing(const lutra_preprocessing *p)
     else if (p->resize_height)
         printf("%s resized to %zu", what[p->crop_mode], p->resize_height);
     else
-        printf("%s resized to %.0f (crop_pct %g)", what[p->crop_mode], (double)p->height / p->crop_pct - 0.5,
+        printf("%s resized to %.0f (crop_pct %g)", what[p->crop_mode], floor((double)p->height / p->crop_pct),
                p->crop_pct);
     printf(", %s, %s crop\n", tool_resample_name(p->resample), tool_crop_name(p->crop_mode));
     printf("              mean %g %g %g, deviation %g %g %g\n", (double)p->mean[0], (double)p->mean[1],

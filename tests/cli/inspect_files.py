@@ -2,6 +2,7 @@
 """inspect: models, their plans, and safetensors files that are no models."""
 import json
 import math
+import shutil
 import struct
 
 from common import CLASSES, MODEL, SOURCE, CommandTest, main, temporary_folder
@@ -60,6 +61,16 @@ class Inspect(CommandTest):
         text = self.lutra("inspect", self.clustered()).stdout
         for word in ("head.weight", "10x16", "row", "architecture", "vit_tiny_patch16_224", "squash", "MACs"):
             self.assertIn(word, text)
+
+    def test_resized_side(self):
+        """The largest that crop_pct leaves room for, as pictures are resized."""
+        folder = self.folder / "cropped"
+        shutil.copytree(MODEL, folder)
+        config = json.loads((folder / "config.json").read_text())
+        for part, side in ((0.96, 25), (0.95, 25), (0.9, 26), (0.8889, 26), (0.888, 27), (1, 24)):  # of 24 pixels
+            config["pretrained_cfg"]["crop_pct"] = part
+            (folder / "config.json").write_text(json.dumps(config))
+            self.assertIn(f"resized to {side} (crop_pct {part:g})", self.lutra("inspect", folder).stdout)
 
     def test_plan(self):
         result = self.lutra_json("inspect", MODEL, "--plan")
