@@ -14,7 +14,7 @@ const tool_entry tool_exit_statuses[] = {
     {"0", "done"},
     {"1", "failed; the message says why"},
     {"2", "the command line is wrong"},
-    {"3", "done, but some inputs could not be read; each is named"},
+    {"3", "done, but some inputs could not be read; the first 20 of them are named"},
     {"130", "interrupted (Ctrl-C); nothing is left half written"},
     {NULL, NULL},
 };

@@ -95,6 +95,13 @@ class Classify(CommandTest):
         self.assertIn("empty.png", elements[0]["error"])
         self.assertNotIn("error", elements[1])
 
+    def test_as_many_are_named_as_help_says(self):
+        missing = [self.folder / f"none{i:02}.png" for i in range(25)]
+        result = self.lutra("classify", MODEL, *missing, self.pictures[0], status=UNREADABLE)
+        self.assertEqual([f"none{i:02}.png" in result.stderr for i in range(25)], 20 * [True] + 5 * [False])
+        self.assertIn("only counted", result.stderr)
+        self.assertIn("the first 20 of them are named", self.lutra("--help").stdout)
+
     def test_nothing_readable_is_a_failure(self):
         self.fails("classify", MODEL, self.empty, says="empty.png")
         self.fails("classify", MODEL, self.folder / "none.png", says="No such file")
