@@ -360,6 +360,20 @@ static void keep(tool_parser *parser, tool_option id, char *value)
 
 #define NO_MEMORY INT_MIN /* popt's own codes are small */
 
+/* popt puts the next argument in place of these characters of a value, and takes it away. What it expands is
+ * not to be told from what was meant afterwards. */
+#define EXPANDED "!#:+"
+
+static bool is_expanded(int argc, const char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if ((argv[i][0] == '-' || argv[i - 1][0] == '-') && strstr(argv[i], EXPANDED)) {
+            tool_error("'%s': the value of an option cannot hold " EXPANDED, argv[i]);
+            return true;
+        }
+    return false;
+}
+
 /* popt leaves arguments out for which it has no memory, and says nothing; malloc does. */
 static int next_option(const tool_parser *parser)
 {
@@ -376,6 +390,8 @@ int tool_parse(const tool_command *command, int argc, const char **argv, tool_pa
     *help = false;
     *arguments =
         (tool_arguments){.n_calibrate = 128, .top = 5, .dtype = LUTRA_F32, .against_mode = LUTRA_MODE_F32};
+    if (is_expanded(argc, argv))
+        return TOOL_USAGE;
     tool_parser *parser = calloc(1, sizeof *parser);
     if (!parser)
         return tool_out_of_memory();

@@ -142,6 +142,12 @@ class Mistakes(CommandTest):
             self.wrong("classify", "a", "--crop-pct", value, says=["--crop-pct", f"'{value}'"])
         self.wrong("export", "a", "-o", "b", "--dtype", "i8", says="f32|f16|bf16")
 
+    def test_values_that_popt_would_expand(self):
+        """With the next argument, which then would be missing."""
+        for arguments in (["-o", "q!#:+.npy"], ["-oq!#:+.npy"], ["--output=q!#:+.npy"], ["--output", "!#:+"]):
+            self.wrong("embed", *arguments, "zzz", "a.png", says=["!#:+", arguments[-1]])
+        self.fails("inspect", "q!#:+.safetensors", says="q!#:+.safetensors: ")  # no value
+
     def test_unknown_architecture(self):
         self.wrong("random", "-o", "b", "--arch", "deit_tinny_patch16_224",
                    says=["'deit_tinny_patch16_224'", "did you mean deit_tiny_patch16_224", "lutra help architectures"])
