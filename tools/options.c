@@ -38,11 +38,8 @@ static bool parse_count(const tool_option_text *option, const char *text, uint64
         *value = number;
         return true;
     }
-    if (most == UINT64_MAX)
-        tool_error("--%s takes a whole number, not '%s'", option->name, text);
-    else
-        tool_error("--%s takes a whole number from %llu to %llu, not '%s'", option->name,
-                   (unsigned long long)least, (unsigned long long)most, text);
+    tool_error("--%s takes a whole number from %llu to %llu, not '%s'", option->name,
+               (unsigned long long)least, (unsigned long long)most, text);
     return false;
 }
 
@@ -73,11 +70,13 @@ static bool parse_choice(const tool_option_text *option, const char *text, unsig
 {
     const size_t length = strlen(text);
     *choice = 0;
-    for (const char *at = option->argument; at; ++*choice) {
-        if (strncmp(at, text, length) == 0 && (at[length] == '|' || !at[length]))
+    for (const char *at = option->argument;; ++*choice) {
+        const size_t n = strcspn(at, "|");
+        if (n == length && strncmp(at, text, n) == 0)
             return true;
-        at = strchr(at, '|');
-        at = at ? at + 1 : NULL;
+        if (!at[n])
+            break;
+        at += n + 1;
     }
     tool_error("--%s takes %s, not '%s'", option->name, option->argument, text);
     return false;
@@ -174,7 +173,11 @@ static bool parse_list(const tool_option_text *option, const char *text, size_t 
             tool_error("--%s takes at most %d values", option->name, TOOL_MAX_LIST);
             return false;
         }
-        snprintf(part, sizeof part, "%.*s", (int)(length < sizeof part ? length : sizeof part - 1), at);
+        if (length >= sizeof part) {
+            tool_error("--%s: '%.*s' is too long", option->name, (int)length, at);
+            return false;
+        }
+        snprintf(part, sizeof part, "%.*s", (int)length, at);
         unsigned choice = 0;
         if (most ? !parse_size(option, part, least, most, &list->at[list->n])
                  : !parse_choice(option, part, &choice))
@@ -299,7 +302,7 @@ static bool set_value(tool_arguments *arguments, tool_option id, const char *val
                    LUTRA_MAX_THREADS, value);
         return false;
     case TOOL_SEED:
-        return parse_count(option, value, 0, UINT64_MAX, &arguments->seed);
+        return parse_count(option, value, 0, INT64_MAX, &arguments->seed); /* what JSON tells of it */
     case TOOL_CLUSTERS_LIST:
         return parse_list(option, value, 2, 256, &arguments->clusters_list);
     case TOOL_CLUSTERS_ONE:

@@ -136,11 +136,18 @@ class Mistakes(CommandTest):
             self.wrong("eval", "a", "--batch", value, says=["--batch", "1 to 1024", f"'{value}'"])
         for value in ("", "a", "-1", "1-", "3-1", "0,", ",0", "0-1-2", "1024", "0-64", "0 1", "99999999999999999999999"):
             self.wrong("classify", "a", "--cpus", value, says=["--cpus", "as in 0-3,6", f"'{value}'"])
+        for value in ("9223372036854775808", "18446744073709551616", "-1"):
+            self.wrong("random", "-o", "b", "--seed", value, says=["--seed", "0 to 9223372036854775807", f"'{value}'"])
         self.wrong("classify", "a", "--top", "0", says="--top")
         self.wrong("classify", "a", "--mode", "f23", says=["--mode", "f32"])
         for value in ("0", "1.5", "-1", "nan", "half"):
             self.wrong("classify", "a", "--crop-pct", value, says=["--crop-pct", f"'{value}'"])
         self.wrong("export", "a", "-o", "b", "--dtype", "i8", says="f32|f16|bf16")
+        for value in ("f32|bf16", "f32|", "|f32", "|", "auto|f32|bf16|int8"):
+            self.wrong("classify", "a", "--mode", value, says=["--mode", f"'{value}'"])
+        for part in ("0" * 63 + "4", "0" * 64 + "4"):  # the first 63 characters alone are no whole number from 1
+            self.wrong("bench", "a", "--threads", f"1,{part}", says=["--threads", f"'{part}' is too long"])
+        self.wrong("bench", "a", "--batch", "0" * 60 + "16" + "00", says=["--batch", "too long"])  # 160, cut after 63 characters
 
     def test_values_that_popt_would_expand(self):
         """With the next argument, which then would be missing."""
