@@ -76,7 +76,7 @@ class Runner:
     def __init__(self, library, path, mode):
         self.library, self.error = library, Error()
         self.model, self.context = ctypes.c_void_p(), ctypes.c_void_p()
-        self.call(library.lutra_model_open, str(path).encode(), None, ctypes.byref(self.model))
+        self.call(library.lutra_model_open, os.fsencode(path), None, ctypes.byref(self.model))
         options = ContextOptions(0, 1, mode)
         self.call(library.lutra_context_create, self.model, ctypes.byref(options), ctypes.byref(self.context))
         library.lutra_model_get_info.restype = ctypes.POINTER(Info)
@@ -87,7 +87,7 @@ class Runner:
 
     def call(self, function, *arguments):
         if function(*arguments, ctypes.byref(self.error)):
-            sys.exit("demo: " + self.error.message.decode())
+            sys.exit("demo: " + self.error.message.decode(errors="replace"))
 
     def run(self):
         self.call(self.library.lutra_context_run, self.context, self.pixels, ctypes.c_size_t(1), self.logits,
@@ -138,30 +138,55 @@ def shorter(path):
     return os.path.relpath(path) if path.is_relative_to(pathlib.Path.cwd()) else str(path)
 
 
+def read_labels(table):
+    """[(file, class)] of a table with a heading, its columns parted by tabs."""
+    text = table.read_text(encoding="utf-8", errors="surrogateescape")  # a name may be any bytes
+    lines = [line for line in text.split("\n") if line.strip()]
+    if not lines:
+        sys.exit(f"demo: {table}: is empty")
+    columns = lines[0].split("\t")
+    for name in ("file", "class_index"):
+        if name not in columns:
+            sys.exit(f"demo: {table}: its first line names no column '{name}'")
+    file, label = columns.index("file"), columns.index("class_index")
+    found = []
+    for cells in (line.split("\t") for line in lines[1:]):
+        if len(cells) <= max(file, label) or not re.fullmatch("[0-9]+", cells[label]):
+            sys.exit(f"demo: {table}: no file and class_index in {cells}")
+        found.append((cells[file], int(cells[label])))
+    return found
+
+
+def can_be_listed(path):
+    """A list of pictures has one a line, and all in a folder that it names."""
+    return not set("\n\r\0") & set(str(path)) and not path.is_dir()
+
+
 def pictures_of(folder, n_classes, limit):
     """[(path, class or None)]: by labels.tsv, by one folder per class, or of unknown class."""
     table = folder / "labels.tsv"
-    if table.exists():
-        lines = table.read_text(encoding="utf-8").splitlines()
-        columns = lines[0].split("\t")
-        file, label = columns.index("file"), columns.index("class_index")
-        found = [(folder / cells[file], int(cells[label])) for cells in (line.split("\t") for line in lines[1:])]
+    if table.is_file():
+        found = [(folder / file, label) for file, label in read_labels(table)]
     else:
         classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
-        known = len(classes) == n_classes
-        found = [(path, classes.index(path.relative_to(folder).parts[0]) if known else None)
+        label_of = {name: label for label, name in enumerate(classes)} if len(classes) == n_classes else {}
+        found = [(path, label_of.get(path.relative_to(folder).parts[0]))
                  for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURES]
-    count = min(len(found), limit)
-    return [found[number * len(found) // count] for number in range(count)]  # spread over the classes
+    listed = [(path, label) for path, label in found if can_be_listed(path)]
+    if len(listed) < len(found):
+        say(f"  left out: {len(found) - len(listed)} that are folders, or have an end of a line in their names")
+    count = min(len(listed), limit)
+    return [listed[number * len(listed) // count] for number in range(count)]  # spread over the classes
 
 
 def answers(entry, pictures, work):
     """{picture: the most probable class}; a picture that cannot be read is missing."""
     names = work / "pictures.txt"
-    names.write_text("".join(f"{path}\n" for path in pictures), encoding="utf-8")
+    names.write_bytes(b"".join(os.fsencode(path) + b"\n" for path in pictures))
     report = json.loads(lutra("classify", entry["path"], f"@{names}", "--top", "1", "--json", "--quiet",
                               "--mode", entry["mode"]))
-    return {item["file"]: item["predictions"][0] for item in report if item["predictions"]}
+    # By their order: JSON cannot tell names that are not UTF-8.
+    return {str(path): item["predictions"][0] for path, item in zip(pictures, report, strict=True) if item["predictions"]}
 
 
 def evaluate(entries, pictures, work):
@@ -342,6 +367,7 @@ def sizes():
 
 
 def main():
+    sys.stdout.reconfigure(errors="backslashreplace")  # names may be any bytes
     if len(sys.argv) > 3:
         images = pathlib.Path(sys.argv[4]).resolve() if len(sys.argv) > 4 else None
         if images and not images.is_dir():
