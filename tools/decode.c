@@ -16,6 +16,21 @@ typedef struct work {
     atomic_size_t next;
 } work;
 
+/* The library waits for standard input, the command until Ctrl-C. */
+static lutra_status read_picture(const char *path, const lutra_preprocessing *preprocessing, uint8_t *pixels,
+                                 lutra_error *error)
+{
+    char *bytes;
+    size_t n;
+    if (strcmp(path, "-") != 0)
+        return lutra_image_read(path, preprocessing, pixels, error);
+    lutra_status status = tool_read_file(path, &bytes, &n, error);
+    if (!status)
+        status = lutra_image_read_memory(bytes, n, "standard input", preprocessing, pixels, error);
+    free(bytes);
+    return status;
+}
+
 static void *decode(void *argument)
 {
     work *shared = argument;
@@ -24,8 +39,8 @@ static void *decode(void *argument)
     while ((i = atomic_fetch_add(&shared->next, 1)) < shared->n && !tool_interrupted()) {
         lutra_error *error = &decoder->errors[i];
         error->status = LUTRA_OK;
-        if (lutra_image_read(shared->paths[i], decoder->preprocessing,
-                             decoder->pixels + i * decoder->picture_bytes, error) &&
+        if (read_picture(shared->paths[i], decoder->preprocessing,
+                         decoder->pixels + i * decoder->picture_bytes, error) &&
             error->status == LUTRA_OK)
             error->status = LUTRA_ERROR_FORMAT;
     }

@@ -11,9 +11,10 @@
 #include <unistd.h>
 
 #include "inputs.h"
+#include "terminal.h"
 
-/* Lists and tables of some ten million pictures; a device in a stranger's folder has no end. */
-#define MAX_TEXT_BYTES ((size_t)1 << 30)
+/* A list or a table of some ten million pictures; a device in a stranger's folder has no end. */
+#define MAX_INPUT_BYTES ((size_t)1 << 30)
 
 lutra_status tool_io_error(lutra_error *error, const char *path, const char *action, int number)
 {
@@ -146,35 +147,55 @@ lutra_status tool_check_document(const char *output, const char *const *inputs, 
                : refuse_output(error, output, "is a model; name another file to write");
 }
 
-/* The rest of `file`, ended by 0 -> `text` [`*n_bytes` + 1]; an error number, or 0. */
-static int read_rest(FILE *file, char **text, size_t *n_bytes)
+/* The rest of what `descriptor` reads, ended by 0 -> `bytes` [`*n` + 1]; an error number, or 0. */
+static int read_rest(int descriptor, char **bytes, size_t *n)
 {
     size_t size = 0, capacity = 1u << 16;
     char *data = malloc(capacity);
-    for (size_t n; data && (n = fread(data + size, 1, capacity - 1 - size, file)) > 0;) {
-        size += n;
+    int number = data ? 0 : ENOMEM;
+    while (!number) {
+        if (!tool_wait_to_read(descriptor)) {
+            number = EINTR;
+            break;
+        }
+        const ssize_t more = read(descriptor, data + size, capacity - 1 - size);
+        if (more == 0)
+            break;
+        if (more < 0) {
+            number = errno == EINTR || errno == EAGAIN ? 0 : errno;
+            continue;
+        }
+        size += (size_t)more;
         if (size < capacity - 1)
             continue;
-        if (capacity == MAX_TEXT_BYTES) {
-            free(data);
-            return EFBIG;
-        }
-        char *larger = realloc(data, capacity *= 2);
+        char *larger = capacity < MAX_INPUT_BYTES ? realloc(data, 2 * capacity) : NULL;
         if (!larger)
-            free(data);
-        data = larger;
+            number = capacity < MAX_INPUT_BYTES ? ENOMEM : EFBIG;
+        data = larger ? larger : data;
+        capacity *= 2;
     }
-    if (!data)
-        return ENOMEM;
-    if (ferror(file)) {
-        const int number = errno;
+    if (number) {
         free(data);
         return number;
     }
     data[size] = 0;
-    *text = data;
-    *n_bytes = size;
+    *bytes = data;
+    *n = size;
     return 0;
+}
+
+lutra_status tool_read_file(const char *path, char **bytes, size_t *n, lutra_error *error)
+{
+    const bool standard_input = strcmp(path, "-") == 0;
+    /* O_NONBLOCK: nobody may ever write to a FIFO, and Ctrl-C is to end the waiting for it. */
+    const int descriptor = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *bytes = NULL;
+    if (descriptor < 0)
+        return tool_io_error(error, path, "open it", errno);
+    const int number = read_rest(descriptor, bytes, n);
+    if (!standard_input)
+        close(descriptor);
+    return number ? tool_io_error(error, path, "read it", number) : LUTRA_OK;
 }
 
 /* To whoever reads a text up to its 0, all behind one within it would be missing. */
@@ -192,18 +213,10 @@ static lutra_status check_text(const char *path, const char *text, size_t n_byte
 
 lutra_status tool_read_text(const char *path, char **text, lutra_error *error)
 {
-    const bool standard_input = strcmp(path, "-") == 0;
-    FILE *file = standard_input ? stdin : fopen(path, "r");
-    *text = NULL;
-    if (!file)
-        return tool_io_error(error, path, "open it", errno);
-    size_t n_bytes = 0;
-    const int number = read_rest(file, text, &n_bytes);
-    if (!standard_input)
-        fclose(file);
-    if (number)
-        return tool_io_error(error, path, "read it", number);
-    const lutra_status status = check_text(path, *text, n_bytes, error);
+    size_t n = 0;
+    lutra_status status = tool_read_file(path, text, &n, error);
+    if (!status)
+        status = check_text(path, *text, n, error);
     if (status) {
         free(*text);
         *text = NULL;

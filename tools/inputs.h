@@ -43,8 +43,10 @@ lutra_status tool_check_output(const char *output, const char *const *inputs, si
 /* The same for what is no model: a model, there or by its name, is refused too. */
 lutra_status tool_check_document(const char *output, const char *const *inputs, size_t n, lutra_error *error);
 
-/* A whole text file of less than 2^30 bytes, ended by 0, allocated; "-" is standard input. FORMAT where a
- * byte of it is 0. */
+/* A whole file of less than 2^30 bytes -> `bytes` [`*n` + 1], ended by 0, allocated; "-" is standard input.
+ * IO once interrupted. */
+lutra_status tool_read_file(const char *path, char **bytes, size_t *n, lutra_error *error);
+/* The same, of a text: FORMAT where a byte of it is 0. */
 lutra_status tool_read_text(const char *path, char **text, lutra_error *error);
 
 #endif

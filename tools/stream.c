@@ -57,7 +57,7 @@ static void *read_frames(void *argument)
     stream *s = argument;
     uint8_t buffer[1 << 16];
     ssize_t n;
-    while ((n = tool_wait_for_input() ? read(STDIN_FILENO, buffer, sizeof buffer) : 0) > 0)
+    while ((n = tool_wait_to_read(STDIN_FILENO) ? read(STDIN_FILENO, buffer, sizeof buffer) : 0) > 0)
         for (ssize_t i = 0; i < n; i++)
             if (tool_frame_byte(&s->cutter, buffer[i]))
                 offer(s, &s->cutter);

@@ -189,9 +189,9 @@ bool tool_interrupted(void)
     return interrupted != 0;
 }
 
-bool tool_wait_for_input(void)
+bool tool_wait_to_read(int descriptor)
 {
-    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    struct pollfd input = {.fd = descriptor, .events = POLLIN};
     int n = 0;
     /* A signal may meet another thread, or come just before: it is looked for ten times a second. */
     while (!tool_interrupted() && (n = poll(&input, 1, 100)) <= 0)

@@ -43,8 +43,8 @@ bool tool_hold_standard_streams(void);
 void tool_catch_interrupts(void);
 bool tool_interrupted(void);
 
-/* Waits until standard input can be read, or ends; false once interrupted. */
-bool tool_wait_for_input(void);
+/* Waits until there is something to read, or no more to come; false once interrupted. */
+bool tool_wait_to_read(int descriptor);
 
 /* Sees to it that what was printed has arrived: TOOL_DONE, or what it says went wrong: TOOL_FAILED, or
  * TOOL_INTERRUPTED where Ctrl-C ended the waiting for whoever reads it. */

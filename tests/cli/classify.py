@@ -157,8 +157,8 @@ class Classify(CommandTest):
         self.assertEqual(element[0]["isa"], "reference")
 
 
-class InterruptedLists(CommandTest):
-    """Ctrl-C while a list is read that does not end, by every command that takes one."""
+class Interrupted(CommandTest):
+    """Ctrl-C while a list, or a picture, is read that does not end, by every command that takes one."""
 
     def setUp(self):
         self.folder = temporary_folder()
@@ -186,6 +186,24 @@ class InterruptedLists(CommandTest):
                 with open(fifo, "w", encoding="utf-8"):
                     process.send_signal(signal.SIGINT)
                 self.ends(process)
+
+    def test_fifo_that_nobody_writes_to(self):
+        os.mkfifo(self.folder / "fifo")
+        # What is wrong with the first list is said before the second one is opened.
+        process = self.start("classify", MODEL, f"@{self.folder / 'none'}", f"@{self.folder / 'fifo'}")
+        self.assertIn("none", process.stderr.readline())
+        process.send_signal(signal.SIGINT)
+        self.ends(process)
+
+    def test_standard_input(self):
+        for name, options in (("classify", []), ("embed", ["-o", self.folder / "out"])):
+            for signal_number in (signal.SIGINT, signal.SIGTERM):
+                with self.subTest(name, signal=signal_number):
+                    process = self.start(name, MODEL, "-", "--threads", "2", *options)
+                    self.assertIn("(auto)", process.stderr.readline())  # the model is open
+                    process.send_signal(signal_number)
+                    self.assertEqual(process.wait(timeout=60), INTERRUPTED)  # its input stays open
+                    self.ends(process)
 
 
 class WithoutModel(CommandTest):

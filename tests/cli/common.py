@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -27,7 +28,8 @@ SANITIZED = b"__asan_init" in pathlib.Path(LUTRA).read_bytes() or b"__tsan_init"
 
 DONE, FAILED, USAGE, UNREADABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
-# Inherited settings must not change what is tested.
+# Inherited settings must not change what is tested: a shell has SIGINT ignored by what it starts in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 for name in ("LUTRA_ISA", "NO_COLOR"):
     os.environ.pop(name, None)
 os.environ["LUTRA_DATA_DIR"] = str(SOURCE / "data")
