@@ -110,9 +110,10 @@ static size_t parts_of(uint32_t index, uint64_t count, double measure)
 static void cut_cell(uint32_t index, size_t parts, lutra_bin *bins) /* [parts] */
 {
     for (size_t part = 0; part < parts; part++) {
-        /* The fractions f with f * parts / 2^16 = part, rounded down. */
-        const uint32_t least = (uint32_t)((part * N_CELLS + parts - 1) / parts);
-        const uint32_t next = (uint32_t)(((part + 1) * N_CELLS + parts - 1) / parts);
+        /* The fractions f with f * parts / 2^16 = part, rounded down. As many parts as there are fractions
+         * make a product of 33 bits. */
+        const uint32_t least = (uint32_t)(((uint64_t)part * N_CELLS + parts - 1) / parts);
+        const uint32_t next = (uint32_t)(((uint64_t)(part + 1) * N_CELLS + parts - 1) / parts);
         const double start = (double)lutra_key_to_float(index << CELL_SHIFT | least);
         bins[part] = (lutra_bin){
             .edge = start, .width = (double)lutra_key_to_float(index << CELL_SHIFT | (next - 1)) - start};

@@ -264,6 +264,31 @@ static void test_histogram_keeps_moments_and_bounds(void **unused)
     lutra_thread_pool_free(pool);
 }
 
+/* Values that share all but the last 16 bits, in as many bins: none holds two of them. */
+static void test_histogram_tells_all_fractions_apart(void **unused)
+{
+    (void)unused;
+    enum { N = 256, K = 256 };
+    static float x[N * K];
+    const table t = {N, K, x};
+    const lutra_row_source source = {N, K, read_row, &t};
+    lutra_thread_pool *pool;
+    lutra_values values;
+    lutra_bins bins;
+    for (size_t i = 0; i < N * K; i++)
+        x[i] = 1 + 0x1p-23f * (float)(i * 4099 % (N * K));
+    assert_int_equal(lutra_thread_pool_create(1, &pool, NULL), LUTRA_OK);
+    assert_int_equal(lutra_values_create(&source, 1, NULL, pool, &values, NULL), LUTRA_OK);
+    assert_int_equal(lutra_histogram(&values, 2 * N * K, pool, &bins, NULL), LUTRA_OK);
+    assert_int_equal(bins.n, N * K);
+    assert_same_moments(&bins, &t, NULL);
+    for (size_t i = 0; i < bins.n; i++)
+        assert_true(bins.bins[i].edge == 1 + 0x1p-23 * (double)i && bins.bins[i].width == 0);
+    free(bins.bins);
+    lutra_values_free(&values);
+    lutra_thread_pool_free(pool);
+}
+
 /* ---- the integer grid -------------------------------------------------------------------------- */
 
 /* The best k integers for a step, by the plain recursion, bins going whole to the nearer place by their mean.
@@ -332,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_bound_over_values_holds),
         cmocka_unit_test(test_gap),
         cmocka_unit_test(test_histogram_keeps_moments_and_bounds),
+        cmocka_unit_test(test_histogram_tells_all_fractions_apart),
         cmocka_unit_test(test_grid_is_optimal_for_its_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
