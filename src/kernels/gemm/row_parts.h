@@ -24,10 +24,16 @@ typedef struct lutra_row_parts {
     size_t tile_rows, n_parts;
 } lutra_row_parts;
 
+/* Where share `i` of `n` equal ones of `count` begins. */
+static inline size_t lutra_share(size_t count, size_t i, size_t n)
+{
+    return (size_t)((uint64_t)count * i / n);
+}
+
 /* The first unit of `part`; of part n_parts, the number of units. */
 static inline size_t lutra_part_unit(const lutra_row_parts *parts, size_t part)
 {
-    return lutra_divide_up(parts->m, parts->unit) * part / parts->n_parts;
+    return lutra_share(lutra_divide_up(parts->m, parts->unit), part, parts->n_parts);
 }
 
 static inline size_t lutra_unit_row(const lutra_row_parts *parts, size_t unit)
@@ -46,7 +52,7 @@ static inline size_t lutra_part_chunks(const lutra_row_parts *parts, size_t part
 static inline size_t lutra_chunk_row(const lutra_row_parts *parts, size_t part, size_t chunk, size_t n_chunks)
 {
     const size_t begin = lutra_part_unit(parts, part), end = lutra_part_unit(parts, part + 1);
-    return lutra_unit_row(parts, begin + (end - begin) * chunk / n_chunks);
+    return lutra_unit_row(parts, begin + lutra_share(end - begin, chunk, n_chunks));
 }
 
 /* Chooses the number of parts for `n_weights` in `n_groups` groups of panels on `n_threads` threads. */
