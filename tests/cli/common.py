@@ -58,6 +58,22 @@ def png(path, shade, width=31, height=27):
     return str(path)
 
 
+def scaled_model(folder, model, factors):
+    """Copies the model in F32 or F16 with each tensor that is named multiplied by its factor; returns the copy."""
+    shutil.copytree(model, folder)
+    path = pathlib.Path(folder) / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    start = 8 + struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:start])
+    for name, factor in factors.items():
+        first, end = (start + at for at in header[name]["data_offsets"])
+        kind = "f" if header[name]["dtype"] == "F32" else "e"
+        numbers = struct.unpack(f"<{(end - first) // struct.calcsize(kind)}{kind}", data[first:end])
+        data[first:end] = struct.pack(f"<{len(numbers)}{kind}", *(factor * x for x in numbers))
+    path.write_bytes(data)
+    return folder
+
+
 class CommandTest(unittest.TestCase):
     maxDiff = None
 

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """compare: the drift of activations, and the step where it begins."""
-import json
-import shutil
-import struct
 import unittest
 
-from common import HEADLESS, MODEL, UNREADABLE, USAGE, CommandTest, main, png, temporary_folder
+from common import HEADLESS, MODEL, UNREADABLE, USAGE, CommandTest, main, png, scaled_model, temporary_folder
 
 
 class Compare(CommandTest):
@@ -53,16 +50,7 @@ class Compare(CommandTest):
 
     def test_the_matrix_that_differs_is_found(self):
         """Scaled by 1.1: its output is off by a tenth of what it adds, and all before it is the same."""
-        folder = self.folder / "spoilt"
-        shutil.copytree(MODEL, folder)
-        path = folder / "model.safetensors"
-        data = bytearray(path.read_bytes())
-        length = struct.unpack("<Q", data[:8])[0]
-        first, end = json.loads(data[8:8 + length])["head.weight"]["data_offsets"]
-        first, end = 8 + length + first, 8 + length + end
-        weights = struct.unpack(f"<{(end - first) // 4}f", data[first:end])
-        data[first:end] = struct.pack(f"<{len(weights)}f", *(1.1 * w for w in weights))
-        path.write_bytes(data)
+        folder = scaled_model(self.folder / "spoilt", MODEL, {"head.weight": 1.1})
         *before, head = self.compare(folder, MODEL)["steps"]
         self.assertTrue(all(step["snr_db"] is None for step in before))
         self.assertEqual(head["name"], "head")
