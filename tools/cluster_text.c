@@ -42,11 +42,15 @@ static void print_tensors(const lutra_cluster_report *report, bool with_outputs)
         char shape[48];
         snprintf(shape, sizeof shape, "%zu x %zu", tensor->n, tensor->k);
         tool_print(stdout, tensor->name);
-        printf("%*s %13s %8zu %5zu %12.3f %% %12.4f %%\n", width - (int)strlen(tensor->name), "", shape,
+        printf("%*s %13s %8zu %5zu %12.3f %%", width - (int)strlen(tensor->name), "", shape,
                tensor->n_clusters, tensor->bits,
-               100 * tool_relative_error(tensor->squared_error, tensor->squared_weight),
-               100 * (with_outputs ? tool_relative_error(tensor->squared_output_error, tensor->squared_output)
-                                   : tensor->optimality_gap));
+               100 * tool_relative_error(tensor->squared_error, tensor->squared_weight));
+        if (with_outputs && !(tensor->squared_output > 0))
+            printf(" %14s\n", "-");
+        else
+            printf(" %12.4f %%\n", 100 * (with_outputs ? tool_relative_error(tensor->squared_output_error,
+                                                                             tensor->squared_output)
+                                                       : tensor->optimality_gap));
     }
     putchar('\n');
 }

@@ -491,7 +491,7 @@ typedef struct lutra_tensor_report {
     double squared_weight; /* sum of weight^2: their ratio is the relative error */
     double optimality_gap; /* upper bound on (k-means objective / optimum over the sorted values) - 1 */
     /* Calibrated: mean over the inputs of the squared error of the outputs, and of the squared outputs, both
-     * about their means where a bias follows; else 0. */
+     * about their means where a bias follows; else, and where these are too large for f32, 0. */
     double squared_output_error, squared_output;
     bool is_measured;                                   /* sensitivity: with a budget */
     lutra_width_loss sensitivity[LUTRA_N_WIDTH_LOSSES]; /* ascending n_clusters */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/calibrated.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +24,7 @@ typedef struct best {
     lutra_codebook codebook;
     float *scale;
     uint8_t *indices;
-    double cost;
+    double cost; /* infinite: there is none */
 } best;
 
 typedef struct state {
@@ -67,21 +69,22 @@ static lutra_status prepare(state *st, lutra_error *error)
     return LUTRA_OK;
 }
 
-/* Codebook and scales that fit the weights best, whatever the inputs. */
+/* Codebook, indices and scales that fit the weights best, whatever the inputs. */
+static lutra_status fit_weights(const lutra_calibration_job *job, lutra_clustering *clustering,
+                                lutra_error *error)
+{
+    if (!job->shared)
+        return lutra_cluster_matrix(job->source, job->options, job->pool, clustering, error);
+    clustering->codebook = *job->shared;
+    return lutra_cluster_assign(job->source, job->shared, job->pool, clustering, error);
+}
+
 static lutra_status start(state *st, lutra_error *error)
 {
-    const lutra_calibration_job *job = st->job;
-    const size_t n = job->source->n;
     lutra_clustering clustering = {.indices = st->search.indices, .scale = st->search.scale};
-    lutra_status status;
-    if (job->shared) {
-        clustering.codebook = *job->shared;
-        status = lutra_cluster_assign(job->source, job->shared, job->pool, &clustering, error);
-    } else {
-        status = lutra_cluster_matrix(job->source, job->options, job->pool, &clustering, error);
-    }
+    const lutra_status status = fit_weights(st->job, &clustering, error);
     st->search.codebook = clustering.codebook;
-    for (size_t row = 1; row < n && !job->options->per_row; row++)
+    for (size_t row = 1; row < st->search.n && !st->search.per_row; row++)
         st->search.scale[row] = st->search.scale[0];
     return status;
 }
@@ -90,9 +93,9 @@ static bool keep_if_better(state *st)
 {
     const lutra_search *s = &st->search;
     const double cost = lutra_search_cost(s);
-    if (st->best.cost > 0 && cost >= st->best.cost)
+    if (!(cost < st->best.cost)) /* as where it is NaN */
         return false;
-    const bool much = !(st->best.cost > 0) || cost < st->best.cost * (1 - WORTHWHILE);
+    const bool much = cost < st->best.cost * (1 - WORTHWHILE);
     st->best.cost = cost;
     st->best.codebook = s->codebook;
     memcpy(st->best.scale, s->scale, s->n * sizeof *s->scale);
@@ -110,11 +113,15 @@ static lutra_status search_scales(state *st, double spread, lutra_error *error)
     if ((status = lutra_allocate(s->n, sizeof *least, "scales", &least, error)) ||
         (status = lutra_allocate(s->n, sizeof *factor, "scales", &factor, error)))
         goto cleanup;
+    for (size_t row = 0; row < s->n; row++) {
+        least[row] = INFINITY;
+        factor[row] = 1;
+    }
     for (int i = 0; i < N_SCALES; i++) {
         const float tried = (float)(1 + spread * (2.0 * i / (N_SCALES - 1) - 1));
         lutra_feedback(s, tried);
         for (size_t row = 0; row < s->n; row++)
-            if (i == 0 || s->cost[row] < least[row]) {
+            if (s->cost[row] < least[row]) {
                 least[row] = s->cost[row];
                 factor[row] = tried;
             }
@@ -187,32 +194,51 @@ static void finish_row(state *st, size_t row, lutra_clustering *clustering, floa
         mean += ((double)w[i] - decoded) * m->first[i] / weight;
         square += (double)w[i] * (double)w[i];
     }
-    shift[row] = job->has_bias ? (float)mean : 0;
+    shift[row] = job->has_bias && fabs(mean) <= (double)FLT_MAX ? (float)mean : 0;
     clustering->squared_weight += square;
     clustering->squared_error += lutra_row_error(st->best.codebook.entries, w, indices, k, scale);
     if (job->options->per_row || row == 0)
         clustering->scale[row] = scale;
 }
 
+/* Where numbers were too large to tell what the outputs cost, the best cost stays infinite. */
+static lutra_status fit_outputs(state *st, lutra_clustering *clustering, lutra_error *error)
+{
+    lutra_status status = prepare(st, error);
+    if (status)
+        return status;
+    lutra_search_measure(&st->search); /* with every scale 0, the error is the weight */
+    clustering->squared_output = lutra_search_cost(&st->search);
+    if (!isfinite(clustering->squared_output))
+        return LUTRA_OK;
+    if ((status = start(st, error)) || (status = improve(st, error)))
+        return status;
+    return st->job->coupling && isfinite(st->best.cost) ? couple(st, error) : LUTRA_OK;
+}
+
+static void finish(state *st, lutra_clustering *clustering, float *shift)
+{
+    clustering->squared_output_error = st->best.cost;
+    clustering->codebook = st->best.codebook;
+    clustering->squared_error = clustering->squared_weight = 0;
+    for (size_t row = 0; row < st->job->source->n; row++)
+        finish_row(st, row, clustering, st->rows, shift);
+}
+
 lutra_status lutra_cluster_calibrated(const lutra_calibration_job *job, lutra_clustering *clustering,
                                       float *shift, lutra_error *error)
 {
-    state st = {.job = job};
-    lutra_status status = prepare(&st, error);
-    if (status)
-        goto cleanup;
-    lutra_search_measure(&st.search); /* with every scale 0, the error is the weight */
-    clustering->squared_output = lutra_search_cost(&st.search);
-    if ((status = start(&st, error)) || (status = improve(&st, error)))
-        goto cleanup;
-    if (job->coupling && (status = couple(&st, error)))
-        goto cleanup;
-    clustering->squared_output_error = st.best.cost;
-    clustering->codebook = st.best.codebook;
-    clustering->squared_error = clustering->squared_weight = 0;
-    for (size_t row = 0; row < job->source->n; row++)
-        finish_row(&st, row, clustering, st.rows, shift);
-cleanup:
+    state st = {.job = job, .best.cost = INFINITY};
+    lutra_status status = LUTRA_OK;
+    if (lutra_moments_are_finite(job->moments))
+        status = fit_outputs(&st, clustering, error);
+    if (status == LUTRA_OK && isfinite(st.best.cost)) {
+        finish(&st, clustering, shift);
+    } else if (status == LUTRA_OK) {
+        clustering->squared_output = clustering->squared_output_error = 0;
+        memset(shift, 0, job->source->n * sizeof *shift);
+        status = fit_weights(job, clustering, error);
+    }
     lutra_quadratic_free(&st.norm);
     lutra_search_free(&st.search);
     free(st.target);

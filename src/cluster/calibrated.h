@@ -24,7 +24,8 @@ typedef struct lutra_calibration_job {
 } lutra_calibration_job;
 
 /* As lutra_cluster_matrix; `shift` [n] is what the bias must gain (0 without one) so that the outputs keep
- * their mean. */
+ * their mean. Where inputs or outputs are not finite, or too large for their squares to be summed, the
+ * weights alone are clustered: squared_output and the shift are then 0. */
 lutra_status lutra_cluster_calibrated(const lutra_calibration_job *job, lutra_clustering *clustering,
                                       float *shift, lutra_error *error);
 

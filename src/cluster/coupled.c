@@ -113,7 +113,7 @@ static lutra_status decide_block(sweep *w, lutra_error *error)
     lutra_feedback(&block, 1);
     lutra_search_measure(&block);
     lutra_descend(&block);
-    if (cost_of(w, &block) >= before)
+    if (!(cost_of(w, &block) < before))
         memcpy(block.indices, w->indices, n);
     block.target = w->s->target + w->first * block.k;
     lutra_search_take_errors(&block);

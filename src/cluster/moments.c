@@ -110,3 +110,12 @@ void lutra_moments_end(lutra_moments *m, const lutra_kernels *kernels, lutra_thr
         for (size_t j = 0; j < i; j++)
             m->second[j * m->k + i] = m->second[i * m->k + j];
 }
+
+/* Those off the diagonal are no larger than those on it. */
+bool lutra_moments_are_finite(const lutra_moments *m)
+{
+    for (size_t i = 0; i < m->k; i++)
+        if (!isfinite(m->second[i * m->k + i]))
+            return false;
+    return true;
+}

@@ -33,4 +33,7 @@ void lutra_moments_add(lutra_moments *moments, const float *x, float weight, con
 /* After the last one. */
 void lutra_moments_end(lutra_moments *moments, const lutra_kernels *kernels, lutra_thread_pool *pool);
 
+/* After the end: false where an input was no number, or the square of one too large for f32. */
+bool lutra_moments_are_finite(const lutra_moments *moments);
+
 #endif

@@ -24,7 +24,8 @@ typedef struct lutra_quadratic {
     double *pivot; /* [k] L's diagonal squared */
 } lutra_quadratic;
 
-/* `centred`: a bias follows, which takes up the mean of the outputs, so that x counts from its mean. */
+/* Of finite moments. `centred`: a bias follows, which takes up the mean of the outputs, so that x counts from
+ * its mean. */
 lutra_status lutra_quadratic_create(const lutra_moments *moments, bool centred, lutra_thread_pool *pool,
                                     lutra_quadratic *quadratic, lutra_error *error);
 void lutra_quadratic_free(lutra_quadratic *quadratic);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,10 +56,9 @@ static void refit_row(const refit *f, size_t row, sums *to, float *by_index, dou
         along += (double)c[a] * right[a];
         across += (double)c[a] * image[a];
     }
-    const double old = (double)s->scale[row];
-    double scale = old;
-    if (s->per_row && across > 0 && old + along / across > 0)
-        scale = old + along / across;
+    const double old = (double)s->scale[row], fitted = old + along / across;
+    const bool fits = across > 0 && fitted > 0 && fitted <= (double)FLT_MAX;
+    const double scale = s->per_row && fits ? fitted : old;
     s->scale[row] = (float)scale;
     for (size_t a = 0; a < m; a++) {
         to->right[a] += scale * (old * image[a] + right[a]);
@@ -165,13 +165,16 @@ static void refit_entries(lutra_search *s, const sums *all)
     for (size_t a = 0; a < m; a++)
         c[a] = (double)s->codebook.entries[a];
     descend_entries(all, c, m, 0);
+    for (size_t a = 0; a < m; a++)
+        if (!(fabs(c[a]) <= (double)FLT_MAX)) /* the sums were too large: the entries stay */
+            return;
     if (s->codebook.is_i8) {
         step = fit_integers(all, c, m, integers);
         if (step == 0)
             return;
         memcpy(c, integers, m * sizeof *c);
         for (size_t row = 0; row < s->n; row++)
-            s->scale[row] = (float)(step * (double)s->scale[row]);
+            s->scale[row] = (float)fmin(step * (double)s->scale[row], (double)FLT_MAX);
     }
     for (size_t a = 0; a < m; a++)
         s->codebook.entries[a] = (float)c[a];

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import unittest
 
-from common import (INTERRUPTED, LUTRA, MODEL, SANITIZED, SOURCE, UNREADABLE, CommandTest, main, png, temporary_folder)
+from common import (INTERRUPTED, LUTRA, MODEL, SANITIZED, SOURCE, UNREADABLE, CommandTest, main, png, scaled_model,
+                    temporary_folder)
 
 EMBEDDED = SOURCE / "data/embedded"
 
@@ -84,6 +85,21 @@ class Calibrate(CommandTest):
         self.assertIn("broken.jpg", result.stderr)
         self.assertIn("on 20 pictures", result.stdout)
         self.lutra("inspect", self.out, "--verify")
+
+    def test_numbers_too_large_for_calibration(self):
+        """The head is clustered as without pictures; all others as ever."""
+        model = scaled_model(self.folder / "large", MODEL, {"norm.weight": 1e16, "norm.bias": 1e16, "head.weight": 1e12})
+        for codebook in ("i8", "f32"):
+            options = [model, "-o", self.out, "--clusters", 4, "--codebook", codebook, "--errors"]
+            plain = self.lutra_json("cluster", *options)["tensors"][-1]
+            *others, head = self.lutra_json("cluster", *options, "--calibrate", self.pictures)["tensors"]
+            self.assertEqual(head["name"], "head.weight")
+            self.assertEqual((head["squared_error"], head["output_error"]), (plain["squared_error"], None))
+            for tensor in others:
+                self.assertGreater(tensor["output_error"], 0)
+            self.lutra("inspect", self.out, "--verify")
+            text = self.lutra("cluster", *options, "--calibrate", self.pictures).stdout
+            self.assertRegex(text, r"head\.weight .* -\n")
 
     def test_folders_that_do_not_serve(self):
         empty, few, broken = (self.folder / name for name in ("empty", "few", "broken"))

@@ -520,6 +520,49 @@ static void test_refit_to_integers(void **unused)
     end_search(&s);
 }
 
+static void test_refit_to_sums_that_are_not_finite(void **unused)
+{
+    (void)unused;
+    static const float gradients[] = {INFINITY, -INFINITY, NAN, 3e38f};
+    for (int i8 = 0; i8 < 2; i8++)
+        for (size_t i = 0; i < sizeof gradients / sizeof *gradients; i++) {
+            searched s;
+            begin_search(&s, 5, 30, 4);
+            s.search.codebook.is_i8 = i8;
+            lutra_feedback(&s.search, 1);
+            lutra_search_measure(&s.search);
+            for (size_t j = 0; j < 5 * 30; j += i < 3 ? 7 : 1)
+                s.search.gradient[j] = gradients[i];
+            assert_int_equal(lutra_refit(&s.search, NULL), LUTRA_OK);
+            for (size_t entry = 0; entry < 4; entry++)
+                assert_true(isfinite(s.search.codebook.entries[entry]));
+            for (size_t row = 0; row < 5; row++)
+                assert_true(isfinite(s.search.scale[row]) && s.search.scale[row] > 0);
+            end_search(&s);
+        }
+}
+
+/* A row of zeros may have any scale. */
+static void test_refit_to_a_scale_that_would_be_too_large(void **unused)
+{
+    (void)unused;
+    searched s;
+    begin_search(&s, 5, 30, 5);
+    s.search.codebook.is_i8 = true;
+    s.search.per_row = false;
+    for (size_t i = 0; i < 5 * 30; i++) {
+        s.search.indices[i] = i < 30 ? 2 : (uint8_t)(i % 5);
+        s.target[i] = 1.3f * s.search.scale[i / 30] * s.search.codebook.entries[s.search.indices[i]];
+    }
+    s.search.scale[0] = 3e38f;
+    lutra_search_measure(&s.search);
+    assert_int_equal(lutra_refit(&s.search, NULL), LUTRA_OK);
+    for (size_t row = 0; row < 5; row++)
+        assert_true(isfinite(s.search.scale[row]));
+    assert_true(lutra_search_cost(&s.search) < 1e-6);
+    end_search(&s);
+}
+
 /* ---- all of it ------------------------------------------------------------------------------------ */
 
 static void test_outputs_are_off_by_far_less(void **unused)
@@ -672,6 +715,45 @@ static void test_degenerate_inputs(void **unused)
     }
 }
 
+/* The weights alone are clustered then, and no error of the outputs is told. */
+static void test_numbers_too_large_for_calibration(void **unused)
+{
+    (void)unused;
+    /* Errors times moments, weights times moments alone, squares of inputs, and what is no number. */
+    static const float sizes[][2] = {{1e15f, 1e12f}, {1.5e13f, 1e12f}, {1e20f, 1}, {INFINITY, 1}, {NAN, 1}};
+    lutra_codebook shared = {.n_clusters = 9};
+    for (size_t i = 0; i < 9; i++)
+        shared.entries[i] = 0.5f * (float)i - 2;
+    for (size_t i = 0; i < 5 * 5; i++) {
+        const size_t kind = i / 5;
+        const lutra_clustering_options options = {
+            .n_clusters = 64, .per_row = kind < 2, .i8_grid = kind % 2 == 0 && kind < 4};
+        fixture f = make(20, 30, 100, 2);
+        for (size_t j = 0; j < f.n_rows * f.k; j++)
+            f.x[j] *= sizes[i % 5][0];
+        for (size_t j = 0; j < f.n * f.k; j++)
+            f.w[j] *= sizes[i % 5][1];
+        gather(&f);
+        uint8_t indices[20 * 30];
+        if (kind == 4) {
+            const lutra_row_source source = {f.n, f.k, read_row, &f};
+            assert_int_equal(lutra_cluster_assign(&source, &shared, f.pool, &f.result, NULL), LUTRA_OK);
+        } else {
+            plain_error(&f, options);
+        }
+        const lutra_clustering plain = f.result;
+        memcpy(indices, f.result.indices, sizeof indices);
+        calibrate(&f, options, kind == 4 ? &shared : NULL);
+        assert_memory_equal(indices, f.result.indices, sizeof indices);
+        assert_memory_equal(plain.codebook.entries, f.result.codebook.entries, sizeof shared.entries);
+        assert_true(f.result.squared_error == plain.squared_error);
+        assert_true(f.result.squared_output == 0 && f.result.squared_output_error == 0);
+        for (size_t row = 0; row < f.n; row++)
+            assert_true(f.shift[row] == 0);
+        destroy(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -683,12 +765,15 @@ int main(void)
         cmocka_unit_test(test_descent_only_descends_and_keeps_its_gradient),
         cmocka_unit_test(test_refit_is_the_least_squares),
         cmocka_unit_test(test_refit_to_integers),
+        cmocka_unit_test(test_refit_to_sums_that_are_not_finite),
+        cmocka_unit_test(test_refit_to_a_scale_that_would_be_too_large),
         cmocka_unit_test(test_outputs_are_off_by_far_less),
         cmocka_unit_test(test_rows_make_up_for_each_other),
         cmocka_unit_test(test_few_inputs_serve_unseen_ones),
         cmocka_unit_test(test_a_shared_codebook_stays),
         cmocka_unit_test(test_the_same_on_any_number_of_threads),
         cmocka_unit_test(test_degenerate_inputs),
+        cmocka_unit_test(test_numbers_too_large_for_calibration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
