@@ -86,6 +86,24 @@ class Calibrate(CommandTest):
         self.assertIn("on 20 pictures", result.stdout)
         self.lutra("inspect", self.out, "--verify")
 
+    def test_pictures_that_do_not_differ(self):
+        """A lens cap, blank pages, the same picture again and again."""
+        for name, shade, size in (("black", 0, 1), ("grey", 100, 1), ("white", 255, 1), ("same", 9, 31)):
+            folder = self.folder / name
+            for i in range(20):
+                png(folder / f"{i}.png", shade, size, size)
+            with self.subTest(name):
+                self.lutra("cluster", MODEL, "-o", self.out, "--clusters", 4)
+                plain = self.loss()
+                self.calibrate(folder)
+                self.assertLess(self.loss(), 3 * plain)
+
+    def loss(self):
+        truth = self.folder / "all.txt"
+        truth.write_text("".join(f"{i:02}.png {i % 10}\n" for i in range(24)))
+        return self.lutra_json("eval", "--mode", "f32", self.out, "--images", self.pictures, "--labels", truth, "--against",
+                               MODEL)["kl"]
+
     def test_numbers_too_large_for_calibration(self):
         """The head is clustered as without pictures; all others as ever."""
         model = scaled_model(self.folder / "large", MODEL, {"norm.weight": 1e16, "norm.bias": 1e16, "head.weight": 1e12})

@@ -715,6 +715,31 @@ static void test_degenerate_inputs(void **unused)
     }
 }
 
+/* As with pictures of one colour, or the same one again and again: where there is nothing to learn, weights
+ * are as good as without. Inputs may be too small for their squares, too. */
+static void test_inputs_that_do_not_vary(void **unused)
+{
+    (void)unused;
+    static const float sizes[] = {1, 1e-19f, 1e-23f, 1e-44f};
+    static const size_t rows[] = {16, 20, 3 * LUTRA_MOMENT_ROWS + 5}, inputs[] = {3, 48, 400};
+    const lutra_clustering_options options = {.n_clusters = 8, .per_row = true};
+    for (size_t i = 0; i < 4 * 3 * 3; i++) {
+        fixture f = make(12, inputs[i / 3 % 3], rows[i % 3], 2);
+        for (size_t r = 0; r < f.n_rows; r++)
+            for (size_t j = 0; j < f.k; j++)
+                f.x[r * f.k + j] = sizes[i / 9] * f.x[j];
+        gather(&f);
+        plain_error(&f, options);
+        const double plain = f.result.squared_error;
+        calibrate(&f, options, NULL);
+        assert_true(f.result.squared_output_error < f.result.squared_output);
+        assert_true(f.result.squared_error < 1.1 * plain);
+        for (size_t row = 0; row < f.n; row++)
+            assert_true(isfinite(f.shift[row]));
+        destroy(&f);
+    }
+}
+
 /* The weights alone are clustered then, and no error of the outputs is told. */
 static void test_numbers_too_large_for_calibration(void **unused)
 {
@@ -773,6 +798,7 @@ int main(void)
         cmocka_unit_test(test_a_shared_codebook_stays),
         cmocka_unit_test(test_the_same_on_any_number_of_threads),
         cmocka_unit_test(test_degenerate_inputs),
+        cmocka_unit_test(test_inputs_that_do_not_vary),
         cmocka_unit_test(test_numbers_too_large_for_calibration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
