@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/coupling.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -92,8 +93,11 @@ void lutra_coupling_end(lutra_coupling *c)
     double trace = 0;
     for (size_t i = 0; i < c->n; i++)
         trace += (double)c->of[i * c->group + i % c->group];
-    const bool none = !(trace > 0 && isfinite(trace));
-    const double damping = none ? 1 : DAMPING * trace / (double)c->n;
+    double damping = DAMPING * trace / (double)c->n;
+    /* Sums that floats are too coarse or too short for are as good as none. */
+    const bool none = !(damping >= (double)FLT_MIN && trace + damping <= (double)FLT_MAX);
+    if (none)
+        damping = 1;
     for (size_t i = 0; i < c->n; i++)
         for (size_t j = 0; j < c->group; j++) {
             float *of = &c->of[i * c->group + j];

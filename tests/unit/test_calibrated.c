@@ -275,13 +275,16 @@ static void test_couplings_are_sums_over_lengths(void **unused)
 static void test_couplings_are_positive_definite(void **unused)
 {
     (void)unused;
-    for (int kind = 0; kind < 3; kind++) { /* one gradient for all rows, none, too large ones */
+    /* One gradient for all rows, none, too large ones, two so small that their damping is none or no float,
+     * and one that fills a float. */
+    static const float sizes[] = {1, 0, 1e38f, 1e-40f, 4e-45f, 3.402e38f};
+    for (int kind = 0; kind < 6; kind++) {
         const size_t n = 20;
         fixture f = make(n, 3, 10, 1);
         double a[20 * 20];
         float *g = normals(n);
         for (size_t i = 0; i < n; i++)
-            g[i] = kind == 0 ? 1 + 0.1f * g[i] : kind == 1 ? 0 : 1e38f * g[i];
+            g[i] = sizes[kind] * (kind == 0 ? 1 + 0.1f * g[i] : kind < 5 ? g[i] : i == 0);
         add_gradients(&f, g, 1);
         lutra_coupling_end(&f.coupling);
         for (size_t i = 0; i < n * n; i++) {
