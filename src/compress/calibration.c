@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compress/calibration.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "base/memory.h"
 #include "base/size.h"
 #include "compress/source.h"
@@ -95,14 +97,15 @@ static bool bias_name(const char *weight, char *name, size_t size)
     return (size_t)snprintf(name, size, "%.*s.bias", (int)(length - n), weight) < size;
 }
 
-/* The bias as the file has it, under the name that goes with the matrix's. */
-static bool owns_bias(const lutra_calibration *c, const lutra_product *product)
+/* The bias as the file has it, under the name that goes with the matrix's; and its type. */
+static bool owns_bias(const lutra_calibration *c, const lutra_product *product, lutra_dtype *dtype)
 {
     char name[1024];
     const lutra_tensor *tensor;
     if (!product->bias || !bias_name(product->weight->name, name, sizeof name) ||
         !(tensor = lutra_safetensors_find(lutra_model_file(c->model), name)))
         return false;
+    *dtype = tensor->dtype;
     return tensor->rank == 1 && tensor->shape[0] == product->weight->matrix.n &&
            (tensor->dtype == LUTRA_F32 || tensor->dtype == LUTRA_F16 || tensor->dtype == LUTRA_BF16);
 }
@@ -131,7 +134,7 @@ lutra_status lutra_calibration_reach(lutra_calibration *c, size_t index, lutra_e
     for (; c->step < lutra_model_n_steps(c->model); c->step++) {
         lutra_product product;
         if (lutra_context_product(c->context, c->step, c->n_pictures, &product) && product.weight == matrix) {
-            c->has_bias = owns_bias(c, &product);
+            c->has_bias = owns_bias(c, &product, &c->bias_dtype);
             return gather(c, &product, error);
         }
         lutra_context_step(c->context, c->step, c->pixels, c->n_all, NULL, NULL);
@@ -153,14 +156,31 @@ float *lutra_calibration_shift(lutra_calibration *c, size_t index)
     return c->shift + c->shift_of[index];
 }
 
+static bool is_finite_as(lutra_dtype dtype, float x)
+{
+    if (dtype == LUTRA_F16)
+        return (lutra_f32_to_f16(x) & 0x7c00) != 0x7c00;
+    if (dtype == LUTRA_BF16)
+        return (lutra_f32_to_bf16(x) & 0x7f80) != 0x7f80;
+    return isfinite(x);
+}
+
+void lutra_calibration_limit_shift(const lutra_calibration *c, const lutra_product *product, float *shift)
+{
+    for (size_t row = 0; row < product->weight->matrix.n && c->has_bias; row++)
+        if (!is_finite_as(c->bias_dtype, product->bias[row] + shift[row]))
+            shift[row] = 0;
+}
+
 void lutra_calibration_replace(lutra_calibration *c, size_t index, const lutra_clustering *clustering,
                                bool scale_per_row)
 {
     const lutra_matrix *matrix = &lutra_model_matrix(c->model, index)->matrix;
-    const float *shift = c->shift + c->shift_of[index];
+    float *shift = c->shift + c->shift_of[index];
     const lutra_matrix decoded = {.n = matrix->n, .k = matrix->k, .dense = c->weights, .dtype = LUTRA_F32};
     lutra_product product;
     lutra_context_product(c->context, c->step, c->n_pictures, &product);
+    lutra_calibration_limit_shift(c, &product, shift);
     lutra_decode_clustering(clustering, matrix->n, matrix->k, scale_per_row, c->weights);
     for (size_t row = 0; row < matrix->n; row++)
         c->bias[row] = product.bias ? product.bias[row] + shift[row] : 0;

@@ -29,7 +29,8 @@ typedef struct lutra_calibration {
     lutra_sensitivity sensitivity; /* of the model as it was */
     size_t step;                   /* the next one */
     lutra_moments moments;         /* of the matrix that was reached */
-    bool has_bias;                 /* that matrix's product has one, in a tensor of its own */
+    bool has_bias;                 /* that matrix's product has one, in a tensor of its own, */
+    lutra_dtype bias_dtype;        /* of this type */
     float *weights, *bias;         /* of the largest matrix, decoded; of the highest */
     float *shift;                  /* [sum of n over the matrices] what the biases gain */
     size_t *shift_of; /* [n_matrices] where a matrix's begin; SIZE_MAX: its product has no bias */
@@ -49,7 +50,12 @@ const lutra_coupling *lutra_calibration_coupling(const lutra_calibration *calibr
 /* Where the shift of matrix `index`'s bias goes, [n]. */
 float *lutra_calibration_shift(lutra_calibration *calibration, size_t index);
 
-/* From here on the matrix that was reached is the clustered one, its bias shifted. */
+/* Leaves out of `shift` [n] what would make a bias of the matrix that was reached too large for its type. */
+void lutra_calibration_limit_shift(const lutra_calibration *calibration, const lutra_product *product,
+                                   float *shift);
+
+/* From here on the matrix that was reached is the clustered one, its bias shifted, as far as its type can
+ * hold that. */
 void lutra_calibration_replace(lutra_calibration *calibration, size_t index,
                                const lutra_clustering *clustering, bool scale_per_row);
 

@@ -119,6 +119,13 @@ class Calibrate(CommandTest):
             text = self.lutra("cluster", *options, "--calibrate", self.pictures).stdout
             self.assertRegex(text, r"head\.weight .* -\n")
 
+    def test_biases_stay_within_their_type(self):
+        model = scaled_model(self.folder / "f16", SOURCE / "tests/golden/models/timm-f16",
+                             {"blocks.1.norm2.weight": 3000, "blocks.1.norm2.bias": 3000, "blocks.1.mlp.fc2.weight": 300})
+        self.lutra("cluster", model, "-o", self.out, "--clusters", 2, "--calibrate", self.pictures)
+        self.assertIn("model", self.lutra_json("inspect", self.out))
+        self.lutra("classify", self.out, self.pictures / "00.png")
+
     def test_folders_that_do_not_serve(self):
         empty, few, broken = (self.folder / name for name in ("empty", "few", "broken"))
         empty.mkdir()
