@@ -7,11 +7,13 @@
 
 #include "base/memory.h"
 
-#define LEAST_KL 1e-12 /* below what f32 outputs can tell: logarithms stay finite */
+/* Logarithms stay finite: below what f32 outputs can tell, and beyond what any answer loses. */
+#define LEAST_KL 1e-12
+#define MOST_KL 1e12
 
 static double log_kl(double kl)
 {
-    return log(kl > LEAST_KL ? kl : LEAST_KL);
+    return log(fmin(fmax(kl, LEAST_KL), MOST_KL));
 }
 
 void lutra_estimate_widths(const lutra_width_loss *measured, size_t n_measured, lutra_widths *widths)

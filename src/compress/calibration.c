@@ -38,7 +38,8 @@ static lutra_status run_dense(lutra_calibration *c, lutra_error *error)
     if (status)
         return status;
     const lutra_rows logits = lutra_context_logits(c->context, c->n_all);
-    return lutra_outputs_keep(&c->dense, &logits, lutra_model_get_info(c->model)->n_classes, error);
+    const lutra_model_info *info = lutra_model_get_info(c->model);
+    return lutra_outputs_keep(&c->dense, &logits, info->n_classes, info->path, error);
 }
 
 lutra_status lutra_calibration_create(const lutra_model *model, const lutra_cluster_options *options,

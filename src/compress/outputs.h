@@ -11,12 +11,14 @@ typedef struct lutra_outputs {
     double *other; /* [n_classes] */
 } lutra_outputs;
 
-/* From logits [n_classes] of each picture, one row a picture. To be freed either way. */
+/* From the logits [n_classes] of each picture, one row a picture, of the model at `path`: FORMAT where one is
+ * not finite. To be freed either way. */
 lutra_status lutra_outputs_keep(lutra_outputs *outputs, const lutra_rows *logits, size_t n_classes,
-                                lutra_error *error);
+                                const char *path, lutra_error *error);
 void lutra_outputs_free(lutra_outputs *outputs);
 
-/* The mean over pictures first..n_pictures of KL(kept || other), in nats. */
+/* The mean over pictures first..n_pictures of KL(kept || other), in nats; infinite where a logit of `other`
+ * is not finite. */
 double lutra_outputs_kl(const lutra_outputs *outputs, const lutra_rows *other, size_t first);
 
 #endif

@@ -68,7 +68,8 @@ static lutra_status run_dense(measurement *m, lutra_error *error)
         (status = lutra_context_run(m->context, m->judges, m->n_judges, NULL, NULL, error)))
         return status;
     const lutra_rows logits = lutra_context_logits(m->context, m->n_judges);
-    return lutra_outputs_keep(&m->dense, &logits, lutra_model_get_info(m->model)->n_classes, error);
+    const lutra_model_info *info = lutra_model_get_info(m->model);
+    return lutra_outputs_keep(&m->dense, &logits, info->n_classes, info->path, error);
 }
 
 static lutra_status prepare(measurement *m, lutra_error *error)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import unittest
 
-from common import HEADLESS, INTERRUPTED, LUTRA, MODEL, USAGE, CommandTest, main, png, temporary_folder
+from common import HEADLESS, INTERRUPTED, LUTRA, MODEL, USAGE, CommandTest, main, png, scaled_model, temporary_folder
 
 
 class Budget(CommandTest):
@@ -101,6 +101,14 @@ class Budget(CommandTest):
         self.fails("cluster", MODEL, "-o", self.out, "--calibrate", self.pictures, "--budget", "kl=1e-9",
                    says=["KL of 1e-09 cannot be met", "bits an index, the most there is"])
         self.nothing_is_left()
+
+    def test_loss_that_cannot_be_measured(self):
+        """Logits that overflow: whatever is done to the weights, no loss can be told."""
+        model = scaled_model(self.folder / "large", MODEL, {"norm.weight": 1e3, "norm.bias": 1e3, "head.weight": 1e37})
+        for budget in ("kl=0.01", "4bits"):
+            self.fails("cluster", model, "-o", self.out, "--calibrate", self.pictures, "--budget", budget,
+                       says=["large", "is not finite"])
+            self.nothing_is_left()
 
     def test_sensitivities_are_taken_from_a_report(self):
         path = self.folder / "report.json"

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "compress/budget.h"
+#include "compress/outputs.h"
 
 #define N_MATRICES 4
 #define N_WIDTHS 4
@@ -127,6 +128,40 @@ static void test_losses_between_and_beyond_those_measured(void **state)
     lutra_estimate_widths(none, 4, &widths);
     for (size_t i = 0; i < 7; i++)
         assert_true(widths.at[i].kl >= 0 && widths.at[i].kl < 1e-9);
+    const lutra_width_loss spoilt[] = {{4, INFINITY}, {8, INFINITY}, {16, 0.04}, {64, 0.01}};
+    lutra_estimate_widths(spoilt, 4, &widths);
+    for (size_t i = 0; i < 7; i++)
+        assert_true(isfinite(widths.at[i].kl) && (i < 3) == (widths.at[i].kl > 1));
+}
+
+/* ---- losses ------------------------------------------------------------------------------------------ */
+
+#define N_CLASSES 3
+
+static void test_losses_are_divergences(void **state)
+{
+    (void)state;
+    float dense[2][N_CLASSES] = {{0, 0, 0}, {1, 2, 3}}, other[2][N_CLASSES] = {{0, 0, 1}, {1, 2, 3}};
+    const lutra_rows a = {.data = dense[0], .n_pictures = 2, .rows = 1, .stride = N_CLASSES},
+                     b = {.data = other[0], .n_pictures = 2, .rows = 1, .stride = N_CLASSES};
+    lutra_outputs outputs;
+    lutra_error error;
+    assert_int_equal(lutra_outputs_keep(&outputs, &a, N_CLASSES, "model", &error), LUTRA_OK);
+    const double kl = log((2 + exp(1)) / 3) - 1.0 / 3; /* of the first picture; the second loses nothing */
+    assert_true(fabs(lutra_outputs_kl(&outputs, &b, 0) - kl / 2) < 1e-7);
+    assert_true(lutra_outputs_kl(&outputs, &b, 1) <= 0);
+    static const float spoilt[] = {NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < 3; i++) {
+        other[1][1] = spoilt[i];
+        assert_true(isinf(lutra_outputs_kl(&outputs, &b, 0)) && lutra_outputs_kl(&outputs, &b, 0) > 0);
+    }
+    lutra_outputs_free(&outputs);
+    for (size_t i = 0; i < 3; i++) {
+        dense[1][2] = spoilt[i];
+        assert_int_equal(lutra_outputs_keep(&outputs, &a, N_CLASSES, "model", &error), LUTRA_ERROR_FORMAT);
+        assert_string_equal(error.path, "model");
+        lutra_outputs_free(&outputs);
+    }
 }
 
 int main(void)
@@ -135,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_the_curve_is_the_best_there_is),
         cmocka_unit_test(test_budgets_are_kept_and_used),
         cmocka_unit_test(test_losses_between_and_beyond_those_measured),
+        cmocka_unit_test(test_losses_are_divergences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
