@@ -380,6 +380,15 @@ static void test_bad_options(void **state)
         assert_int_equal(cluster("nowhere", "nothing", wrong[i], NULL, NULL, &error), LUTRA_ERROR_ARGUMENT);
         assert_non_null(strstr(error.message, says[i]));
     }
+    const size_t counts[][2] = {{1025, 0}, {1000, 25}, {1, SIZE_MAX}, {SIZE_MAX, 2}};
+    for (size_t i = 0; i < 4; i++) {
+        const lutra_cluster_options many = {.n_clusters = 16,
+                                            .calibration_pixels = &pixel,
+                                            .n_calibration_pictures = counts[i][0],
+                                            .n_validation_pictures = counts[i][1]};
+        assert_int_equal(cluster("nowhere", "nothing", many, NULL, NULL, &error), LUTRA_ERROR_ARGUMENT);
+        assert_non_null(strstr(error.message, "at most 1024 in all"));
+    }
     assert_int_equal(lutra_random_file("resnet50", 0, "nothing", NULL, NULL, &error),
                      LUTRA_ERROR_UNSUPPORTED);
     assert_non_null(strstr(error.message, "resnet50"));
