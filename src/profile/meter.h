@@ -7,6 +7,8 @@
 #ifndef LUTRA_PROFILE_METER_H
 #define LUTRA_PROFILE_METER_H
 
+#include <sys/types.h>
+
 #include "base/error.h"
 
 #define LUTRA_THIS_PROCESS (-1)
@@ -56,6 +58,9 @@ bool lutra_meter_speaks(const lutra_meter *meter);
 
 /* LUTRA_ERROR_UNSUPPORTED where a power meter's values were too few to mean anything. */
 lutra_status lutra_meter_judge(const lutra_meter *meter, lutra_error *error);
+
+/* Waits for a child that has ended or been killed, whatever signals come meanwhile; waitpid's status. */
+int lutra_wait_for_end(pid_t process);
 
 /* ---- files of /sys ----------------------------------------------------------------------------- */
 

@@ -18,6 +18,8 @@
 #include "profile/meter.h"
 
 #define MOST_WATTS 1e5 /* beyond which a line is no meter's */
+#define MOST_BYTES                                                                                           \
+    ((size_t)65536) /* that a reading takes, as many as a pipe holds: a program may never pause */
 
 extern char **environ;
 
@@ -88,13 +90,42 @@ static lutra_status take_line(command *c, lutra_error *error)
                       "line %zu is not watts: '%.40s'", c->n_lines, c->line);
 }
 
+/* Of several lines the last one counts. */
+static lutra_status take_bytes(command *c, const char *bytes, size_t n, bool *is_new, lutra_error *error)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (bytes[i] != '\n') {
+            if (c->used + 1 == sizeof c->line)
+                return lutra_fail(error, LUTRA_ERROR_FORMAT, "--power-meter", LUTRA_NO_OFFSET,
+                                  "line %zu is longer than any number", c->n_lines + 1);
+            c->line[c->used++] = bytes[i];
+            continue;
+        }
+        c->line[c->used] = 0;
+        c->used = 0;
+        const lutra_status status = take_line(c, error);
+        if (status)
+            return status;
+        *is_new |= c->has_value;
+    }
+    return LUTRA_OK;
+}
+
+/* Kills it, unless it has ended by itself, with all that it started; how it ended. */
+static int end_command(command *c)
+{
+    kill(-c->process, SIGKILL);
+    const int status = lutra_wait_for_end(c->process);
+    c->process = 0;
+    return status;
+}
+
+/* Who closes the output may go on without it. */
 static lutra_status fail_ended(command *c, lutra_error *error)
 {
-    int status = 0;
-    waitpid(c->process, &status, 0);
-    c->process = 0;
+    const int status = end_command(c);
     return lutra_fail(error, LUTRA_ERROR_IO, "--power-meter", LUTRA_NO_OFFSET,
-                      "the command ended (%s %d) while it was needed",
+                      "the command ended or closed its output (%s %d) while it was needed",
                       WIFSIGNALED(status) ? "signal" : "status",
                       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 }
@@ -104,26 +135,17 @@ static lutra_status read_command(const lutra_world *world, void *state, lutra_re
 {
     command *c = state;
     const double now = world->now(world->user);
-    char byte;
-    ssize_t n;
+    char block[4096];
+    ssize_t n = 1;
     bool is_new = false;
     *reading = (lutra_reading){.is_power = true};
     if (c->process == 0)
         return lutra_fail(error, LUTRA_ERROR_IO, "--power-meter", LUTRA_NO_OFFSET, "the command has ended");
-    while ((n = read(c->output, &byte, 1)) == 1) {
-        if (byte != '\n') {
-            if (c->used + 1 == sizeof c->line)
-                return lutra_fail(error, LUTRA_ERROR_FORMAT, "--power-meter", LUTRA_NO_OFFSET,
-                                  "line %zu is longer than any number", c->n_lines + 1);
-            c->line[c->used++] = byte;
-            continue;
-        }
-        c->line[c->used] = 0;
-        c->used = 0;
-        const lutra_status status = take_line(c, error);
+    for (size_t taken = 0; taken < MOST_BYTES && (n = read(c->output, block, sizeof block)) > 0;
+         taken += (size_t)n) {
+        const lutra_status status = take_bytes(c, block, (size_t)n, &is_new, error);
         if (status)
             return status;
-        is_new |= c->has_value;
     }
     if (n == 0)
         return fail_ended(c, error);
@@ -145,10 +167,8 @@ static void close_command(const lutra_world *world, void *state)
         return;
     if (c->output >= 0)
         close(c->output);
-    if (c->process > 0) {
-        kill(-c->process, SIGKILL);
-        waitpid(c->process, NULL, 0);
-    }
+    if (c->process > 0)
+        end_command(c);
     free(c);
 }
 

@@ -56,6 +56,14 @@ lutra_status lutra_sys_fail(int error_number, const char *path, const char *gran
                       denied && grant ? "; to grant it: " : "", denied && grant ? grant : "");
 }
 
+int lutra_wait_for_end(pid_t process)
+{
+    int status = 0;
+    while (waitpid(process, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return status;
+}
+
 /* ---- the real world ---------------------------------------------------------------------------- */
 
 static double now(void *user)

@@ -555,6 +555,7 @@ static void a_program_fails(void **state)
                  {"echo 1e9", LUTRA_ERROR_FORMAT, "not watts"},
                  {"head -c 1000 /dev/zero | tr '\\0' 1", LUTRA_ERROR_FORMAT, "longer than any number"},
                  {"exit 3", LUTRA_ERROR_IO, "status 3"},
+                 {"exec >&-; sleep 1000", LUTRA_ERROR_IO, "closed its output (signal 9)"},
                  {"kill -9 $$", LUTRA_ERROR_IO, "signal 9"},
                  {"no-such-program-of-lutra 2>/dev/null", LUTRA_ERROR_IO, "status 127"}};
     fake *f = *state;
@@ -586,6 +587,21 @@ static void a_program_hangs(void **state)
     assert_true(joules == 0);
     f->time += 2;
     fails_to_read(meter, LUTRA_ERROR_IO, "printed nothing for 6 seconds");
+    lutra_meter_close(meter);
+}
+
+/* It prints faster than anybody could read. */
+static void a_program_never_pauses(void **state)
+{
+    fake *f = *state;
+    lutra_meter *meter;
+    double joules, later;
+    f->world.command = "yes 5";
+    assert_int_equal(lutra_meter_open_in(&f->world, NULL, &meter, NULL), LUTRA_OK);
+    assert_int_equal(read_soon(meter, f, &joules, NULL), LUTRA_OK);
+    f->time += 2;
+    assert_int_equal(lutra_meter_read(meter, &later, NULL), LUTRA_OK);
+    assert_true(fabs(later - joules - 10) < 1e-6);
     lutra_meter_close(meter);
 }
 
@@ -693,6 +709,7 @@ int main(void)
         TEST(a_program_tells),
         TEST(a_program_fails),
         TEST(a_program_hangs),
+        TEST(a_program_never_pauses),
         TEST(misses_are_counted),
         TEST(memory_controllers_count),
         TEST(a_clients_memory_controller_counts),
