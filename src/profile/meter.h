@@ -24,7 +24,8 @@ typedef struct lutra_world {
     int (*perf_open)(void *user, uint32_t type, uint64_t config, int cpu);
     int (*perf_read)(void *user, int descriptor, uint64_t *value); /* 0, or -errno */
     void (*perf_close)(void *user, int descriptor);
-    /* What a program prints -> `text`, ended with 0: 0, or -errno. */
+    /* What a program prints -> `text`, ended with 0: 0, or -errno (which one that goes on, or prints more
+     * than finds room, comes to as well). */
     int (*run)(void *user, const char *const *arguments, char *text, size_t size);
     const char *command; /* of --power-meter, or NULL */
 } lutra_world;

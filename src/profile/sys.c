@@ -111,29 +111,41 @@ static void perf_close(void *user, int descriptor)
     close(descriptor);
 }
 
-/* Reads until the end, or for a second. */
-static int read_all(int descriptor, char *text, size_t size)
+/* Reads to the end, until `deadline`. */
+static int read_all(int descriptor, double deadline, char *text, size_t size)
 {
-    const double end = lutra_seconds() + 1;
-    size_t used = 0;
-    for (;;) {
+    for (size_t used = 0; used < size - 1;) {
         struct pollfd wanted = {.fd = descriptor, .events = POLLIN};
-        const double left = end - lutra_seconds();
-        if (left <= 0 || poll(&wanted, 1, (int)(1e3 * left) + 1) <= 0)
+        const double left = deadline - lutra_seconds();
+        const int n_ready = left > 0 ? poll(&wanted, 1, (int)(1e3 * left) + 1) : 0;
+        if (n_ready == 0)
             return -ETIMEDOUT;
-        const ssize_t n = read(descriptor, text + used, size - 1 - used);
-        if (n < 0)
+        const ssize_t n = n_ready < 0 ? -1 : read(descriptor, text + used, size - 1 - used);
+        if (n < 0 && errno != EINTR)
             return -errno;
-        if (n == 0 || used + (size_t)n == size - 1)
-            break;
-        used += (size_t)n;
+        if (n == 0) {
+            text[used] = 0;
+            return 0;
+        }
+        used += n > 0 ? (size_t)n : 0;
     }
-    text[used] = 0;
-    return 0;
+    return -EMSGSIZE;
 }
 
+/* Waits until `deadline` for a child that has closed its output: most end with that. */
+static int await_end(pid_t process, double deadline, int *status)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    pid_t ended;
+    while ((ended = waitpid(process, status, WNOHANG)) == 0 && lutra_seconds() < deadline)
+        nanosleep(&pause, NULL);
+    return ended == 0 ? -ETIMEDOUT : 0;
+}
+
+/* Gives the program a second. */
 static int run(void *user, const char *const *arguments, char *text, size_t size)
 {
+    const double deadline = lutra_seconds() + 1;
     int ends[2], status = 0;
     pid_t process;
     posix_spawn_file_actions_t actions;
@@ -148,16 +160,19 @@ static int run(void *user, const char *const *arguments, char *text, size_t size
         -posix_spawnp(&process, arguments[0], &actions, NULL, (char *const *)(uintptr_t)arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
-    if (!failed) {
-        failed = read_all(ends[0], text, size);
-        if (failed)
-            kill(process, SIGKILL);
-        waitpid(process, &status, 0);
-        if (!failed && status != 0)
-            failed = -EIO;
+    if (failed) {
+        close(ends[0]);
+        return failed;
     }
+    failed = read_all(ends[0], deadline, text, size);
     close(ends[0]);
-    return failed;
+    if (!failed)
+        failed = await_end(process, deadline, &status);
+    if (failed) {
+        kill(process, SIGKILL);
+        lutra_wait_for_end(process);
+    }
+    return failed ? failed : status != 0 ? -EIO : 0;
 }
 
 const lutra_world lutra_real_world = {

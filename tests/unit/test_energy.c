@@ -13,10 +13,12 @@
 #include <errno.h>
 #include <math.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "profile/counter.h"
@@ -605,6 +607,51 @@ static void a_program_never_pauses(void **state)
     lutra_meter_close(meter);
 }
 
+/* ---- a program of the system's ------------------------------------------------------------------ */
+
+static void interrupt(int signal)
+{
+    (void)signal;
+}
+
+/* It prints, goes on when it has printed or closed its output, and ends: whatever it does, it is left in a
+ * second. */
+static void programs_run(void **state)
+{
+    static const struct {
+        const char *script;
+        int result;
+    } cases[] = {{"echo hello", 0},
+                 {"echo hello; exit 3", -EIO},
+                 {"echo hello; exec sleep 1000", -ETIMEDOUT},
+                 {"echo hello; exec >&- sleep 1000", -ETIMEDOUT},
+                 {"echo hello; exec cat /dev/zero", -EMSGSIZE},
+                 {"sleep 0.1; echo hello; exec >&-; sleep 0.1", 0}};
+    /* Signals come all the time, and each ends a call of the system's that waits. */
+    const struct itimerval often = {{.tv_usec = 10000}, {.tv_usec = 10000}}, never = {{0}, {0}};
+    const struct sigaction action = {.sa_handler = interrupt};
+    struct sigaction before;
+    (void)state;
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *const arguments[] = {"sh", "-c", cases[i].script, NULL};
+        char text[64];
+        const int result = lutra_real_world.run(NULL, arguments, text, sizeof text);
+        if (result != cases[i].result)
+            fail_msg("%s: %d", cases[i].script, result);
+        if (result == 0)
+            assert_string_equal(text, "hello\n");
+    }
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    const char *const nowhere[] = {"no-such-program-of-lutra", NULL};
+    char text[64];
+    assert_int_equal(lutra_real_world.run(NULL, nowhere, text, sizeof text), -ENOENT);
+}
+
+/* ---- counters ----------------------------------------------------------------------------------- */
+
 static void misses_are_counted(void **state)
 {
     fake *f = *state;
@@ -710,6 +757,7 @@ int main(void)
         TEST(a_program_fails),
         TEST(a_program_hangs),
         TEST(a_program_never_pauses),
+        TEST(programs_run),
         TEST(misses_are_counted),
         TEST(memory_controllers_count),
         TEST(a_clients_memory_controller_counts),
