@@ -46,6 +46,16 @@ const char *lutra_meter_what(const lutra_meter *meter)
     return meter->source->what;
 }
 
+static lutra_status read_source(lutra_meter *meter, lutra_reading *reading, lutra_error *error)
+{
+    const lutra_status status = meter->source->kind->read(&meter->world, meter->state, reading, error);
+    if (status == LUTRA_OK && (!isfinite(reading->value) || reading->value < 0))
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, NULL, LUTRA_NO_OFFSET,
+                          "the meter %s gave %g, which is no energy or power", meter->source->name,
+                          reading->value);
+    return status;
+}
+
 static lutra_status open_source(const lutra_world *world, const struct source *source, lutra_meter **result,
                                 lutra_error *error)
 {
@@ -64,8 +74,7 @@ static lutra_status open_source(const lutra_world *world, const struct source *s
     if (status == LUTRA_OK)
         status = source->kind->open(&meter->world, &meter->state, error);
     meter->last_time = world->now(world->user);
-    if (status == LUTRA_OK &&
-        (status = source->kind->read(&meter->world, meter->state, &first, error)) == LUTRA_OK) {
+    if (status == LUTRA_OK && (status = read_source(meter, &first, error)) == LUTRA_OK) {
         meter->first_joules = first.value;
         meter->has_power = first.is_power && first.is_new;
         meter->last_watts = first.value;
@@ -141,15 +150,11 @@ static void count_distinct(lutra_meter *meter, double value)
 lutra_status lutra_meter_read(lutra_meter *meter, double *joules, lutra_error *error)
 {
     lutra_reading reading;
-    const lutra_status status = meter->source->kind->read(&meter->world, meter->state, &reading, error);
+    const lutra_status status = read_source(meter, &reading, error);
     const double now = meter->world.now(meter->world.user);
     *joules = meter->joules;
     if (status)
         return status;
-    if (!isfinite(reading.value) || reading.value < 0)
-        return lutra_fail(error, LUTRA_ERROR_FORMAT, NULL, LUTRA_NO_OFFSET,
-                          "the meter %s gave %g, which is no energy or power", meter->source->name,
-                          reading.value);
     if (!reading.is_power) {
         meter->joules = reading.value - meter->first_joules;
     } else if (reading.is_new) {

@@ -82,7 +82,12 @@ static lutra_status read_rapl(const lutra_world *world, void *state, lutra_readi
         const int failed = lutra_sys_number(world, z->path, &value);
         if (failed)
             return lutra_sys_fail(failed, z->path, GRANT, error);
-        z->sum += value >= z->last ? value - z->last : value - z->last + z->range;
+        const double grown = value >= z->last ? value - z->last : value - z->last + z->range;
+        if (grown < 0)
+            return lutra_fail(error, LUTRA_ERROR_FORMAT, z->path, LUTRA_NO_OFFSET,
+                              "fell from %.0f to %.0f, which is more than its range of %.0f", z->last, value,
+                              z->range);
+        z->sum += grown;
         z->last = value;
         reading->value += 1e-6 * z->sum;
     }

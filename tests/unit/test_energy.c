@@ -453,6 +453,36 @@ static void a_file_vanishes(void **state)
     lutra_meter_close(meter);
 }
 
+/* Be it the first thing that a meter says or a later one. */
+static void what_is_no_power(void **state)
+{
+    fake *f = *state;
+    lutra_meter *meter;
+    make_ina226(f);
+    assert_int_equal(lutra_meter_open_in(&f->world, "hwmon", &meter, NULL), LUTRA_OK);
+    put(f, "/sys/class/hwmon/hwmon1/power1_input", "-5000000\n");
+    fails_to_read(meter, LUTRA_ERROR_FORMAT, "gave -5");
+    lutra_meter_close(meter);
+    refused(f, "hwmon", LUTRA_ERROR_FORMAT, "gave -5");
+    make_ina3221(f);
+    put(f, "/sys/class/hwmon/hwmon3/in1_input", "1e300\n");
+    put(f, "/sys/class/hwmon/hwmon3/curr1_input", "1e300\n");
+    refused(f, "hwmon", LUTRA_ERROR_FORMAT, "gave inf");
+}
+
+static void a_counter_falls_beyond_its_range(void **state)
+{
+    fake *f = *state;
+    lutra_meter *meter;
+    f->joules = 50;
+    make_rapl(f, 1e9);
+    put(f, RAPL "0/max_energy_range_uj", "10\n");
+    assert_int_equal(lutra_meter_open_in(&f->world, "rapl", &meter, NULL), LUTRA_OK);
+    put(f, RAPL "0/energy_uj", "0\n");
+    fails_to_read(meter, LUTRA_ERROR_FORMAT, "more than its range of 10");
+    lutra_meter_close(meter);
+}
+
 static void the_charger_is_plugged_in(void **state)
 {
     fake *f = *state;
@@ -750,6 +780,8 @@ int main(void)
         TEST(there_is_none),
         TEST(permission_is_lacking),
         TEST(a_file_vanishes),
+        TEST(what_is_no_power),
+        TEST(a_counter_falls_beyond_its_range),
         TEST(the_charger_is_plugged_in),
         TEST(too_few_values),
         TEST(throttling_is_told),
