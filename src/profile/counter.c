@@ -126,8 +126,14 @@ lutra_status lutra_counter_read(lutra_counter *counter, uint64_t *bytes, lutra_e
     if (counter->descriptor >= 0)
         return read_misses(counter, bytes, error);
     const lutra_status status = lutra_perf_sum(&counter->world, &counter->memory, &mib, error);
+    *bytes = 0;
+    if (status)
+        return status;
+    if (MIB * mib >= (double)UINT64_MAX)
+        return lutra_fail(error, LUTRA_ERROR_IO, NULL, LUTRA_NO_OFFSET,
+                          "the memory controllers gave %g MiB, which is no traffic", mib);
     *bytes = (uint64_t)(MIB * mib);
-    return status;
+    return LUTRA_OK;
 }
 
 void lutra_counter_close(lutra_counter *counter)

@@ -763,6 +763,40 @@ static void no_memory_controller(void **state)
     assert_non_null(strstr(error.message, "cpumask"));
 }
 
+/* What stands in /sys beyond what can be: none of it is made a number of another kind. */
+static void odd_memory_controllers(void **state)
+{
+    static const struct {
+        const char *file, *text, *says;
+    } cases[] = {{IMC "/type", "-1\n", "has -1 for its type"},
+                 {IMC "/type", "1e300\n", "has 1e+300 for its type"},
+                 {IMC "/cpumask", "9223372036854775807\n", "no CPUs"},
+                 {IMC "/cpumask", "0-4294967296\n", "no CPUs"},
+                 {IMC "/cpumask", "7-3\n", "no CPUs"},
+                 {IMC "/events/data_reads.scale", "-6.103515625e-5\n", "no scale"},
+                 {IMC "/events/data_reads.scale", "0\n", "no scale"}};
+    fake *f = *state;
+    lutra_counter *counter;
+    lutra_error error;
+    uint64_t bytes;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put_event(f, "", "data_reads", "event=0x01");
+        put(f, cases[i].file, "%s", cases[i].text);
+        assert_int_equal(lutra_counter_open_memory_in(&f->world, &counter, &error), LUTRA_ERROR_IO);
+        assert_null(counter);
+        if (!strstr(error.message, cases[i].says))
+            fail_msg("'%s' does not say '%s'", error.message, cases[i].says);
+        take_away(f, cases[i].file);
+    }
+    put_event(f, "", "data_reads", "event=0x01");
+    put(f, IMC "/events/data_reads.scale", "1e300\n");
+    assert_int_equal(lutra_counter_open_memory_in(&f->world, &counter, NULL), LUTRA_OK);
+    f->time += 2;
+    assert_int_equal(lutra_counter_read(counter, &bytes, &error), LUTRA_ERROR_IO);
+    assert_int_equal(bytes, 0);
+    lutra_counter_close(counter);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -794,6 +828,7 @@ int main(void)
         TEST(memory_controllers_count),
         TEST(a_clients_memory_controller_counts),
         TEST(no_memory_controller),
+        TEST(odd_memory_controllers),
     };
     return cmocka_run_group_tests_name("energy", tests, NULL, NULL);
 }
