@@ -60,6 +60,9 @@ bool lutra_meter_speaks(const lutra_meter *meter);
 /* LUTRA_ERROR_UNSUPPORTED where a power meter's values were too few to mean anything. */
 lutra_status lutra_meter_judge(const lutra_meter *meter, lutra_error *error);
 
+/* strtod, but with a point before the decimals whatever locale the program has set. */
+double lutra_parse_number(const char *text, char **end);
+
 /* Waits for a child that has ended or been killed, whatever signals come meanwhile; waitpid's status. */
 int lutra_wait_for_end(pid_t process);
 

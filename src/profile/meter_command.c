@@ -76,7 +76,7 @@ static lutra_status take_line(command *c, lutra_error *error)
 {
     const char *comma = strrchr(c->line, ','), *text = comma ? comma + 1 : c->line;
     char *end;
-    const double watts = strtod(text, &end);
+    const double watts = lutra_parse_number(text, &end);
     end += strspn(end, " \t\r");
     c->n_lines++;
     if (end != text && !*end && isfinite(watts) && watts >= 0 && watts < MOST_WATTS) {

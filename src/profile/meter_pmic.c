@@ -39,13 +39,15 @@ static rail *find_rail(rail *rails, size_t *n, const char *name, size_t length)
 /* False where the line is none of a rail's. */
 static bool parse_line(const char *line, rail *rails, size_t *n)
 {
-    char name[32], what[16], unit;
-    double value;
-    if (sscanf(line, " %31s %15[a-z](%*d)=%lf%c", name, what, &value, &unit) != 4)
+    char name[32], what[16], *unit;
+    int at = 0;
+    if (sscanf(line, " %31s %15[a-z](%*d)=%n", name, what, &at) != 2 || at == 0)
         return false;
+    const double value = lutra_parse_number(line + at, &unit);
     const size_t length = strlen(name);
-    const bool is_current = strcmp(what, "current") == 0 && unit == 'A';
-    if (length < 3 || name[length - 2] != '_' || (!is_current && (strcmp(what, "volt") != 0 || unit != 'V')))
+    const bool is_current = strcmp(what, "current") == 0 && *unit == 'A';
+    if (unit == line + at || length < 3 || name[length - 2] != '_' ||
+        (!is_current && (strcmp(what, "volt") != 0 || *unit != 'V')))
         return false;
     rail *r = find_rail(rails, n, name, length - 2);
     if (!r)

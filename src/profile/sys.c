@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
@@ -38,13 +39,24 @@ int lutra_sys_text(const lutra_world *world, const char *path, char *text, size_
     return failed;
 }
 
+double lutra_parse_number(const char *text, char **end)
+{
+    /* Takes no memory: the C library has this locale ready. */
+    const locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0), own = uselocale(plain);
+    const double value = strtod(text, end);
+    uselocale(own);
+    if (plain)
+        freelocale(plain);
+    return value;
+}
+
 int lutra_sys_number(const lutra_world *world, const char *path, double *value)
 {
     char text[64], *end = text;
     const int failed = lutra_sys_text(world, path, text, sizeof text);
     if (failed)
         return failed;
-    *value = strtod(text, &end);
+    *value = lutra_parse_number(text, &end);
     return end == text || *end || !isfinite(*value) ? EINVAL : 0;
 }
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <locale.h>
 #include <math.h>
 #include <sched.h>
 #include <signal.h>
@@ -409,6 +410,9 @@ static void there_is_none(void **state)
     for (size_t i = 0; lutra_meter_source(i); i++)
         refused(f, lutra_meter_source(i), LUTRA_ERROR_UNSUPPORTED, "no ");
     refused(f, "oracle", LUTRA_ERROR_ARGUMENT, "'oracle'");
+    f->printed = " VDD_CORE_A current(7)=A\n VDD_CORE_V volt(15)=0.5V\n";
+    refused(f, "pmic", LUTRA_ERROR_UNSUPPORTED, "no rail");
+    f->printed = NULL;
     put(f, RAPL "0/name", "psys\n"); /* has the packages in it, and more */
     refused(f, "rapl", LUTRA_ERROR_UNSUPPORTED, "no package");
 }
@@ -637,6 +641,32 @@ static void a_program_never_pauses(void **state)
     lutra_meter_close(meter);
 }
 
+/* A program may have set a locale that writes 2,5: the sensors go on to say 2.5. */
+static void points_stay_points(void **state)
+{
+    static const char *const sources[] = {"perf", "pmic", "command"};
+    fake *f = *state;
+    char command[512];
+    snprintf(command, sizeof command, "localedef -i de_DE -f UTF-8 '%s/de_DE.UTF-8' 2>/dev/null", f->root);
+    if (system(command) != 0 || setenv("LOCPATH", f->root, 1) != 0 || !setlocale(LC_NUMERIC, "de_DE.UTF-8"))
+        skip(); /* there are no locales' sources */
+    assert_string_equal(localeconv()->decimal_point, ",");
+    make_perf(f);
+    f->printed = " VDD_CORE_A current(7)=1.500000A\n VDD_CORE_V volt(15)=0.50000000V\n";
+    f->world.command = "echo 2.5; exec sleep 100";
+    lutra_status status = LUTRA_OK;
+    for (size_t i = 0; i < 3 && status == LUTRA_OK; i++) {
+        lutra_meter *meter;
+        double joules;
+        status = lutra_meter_open_in(&f->world, sources[i], &meter, NULL);
+        if (status == LUTRA_OK && i == 2)
+            status = read_soon(meter, f, &joules, NULL);
+        lutra_meter_close(meter);
+    }
+    setlocale(LC_NUMERIC, "C");
+    assert_int_equal(status, LUTRA_OK);
+}
+
 /* ---- a program of the system's ------------------------------------------------------------------ */
 
 static void interrupt(int signal)
@@ -823,6 +853,7 @@ int main(void)
         TEST(a_program_fails),
         TEST(a_program_hangs),
         TEST(a_program_never_pauses),
+        TEST(points_stay_points),
         TEST(programs_run),
         TEST(misses_are_counted),
         TEST(memory_controllers_count),
