@@ -408,7 +408,7 @@ LUTRA_API const char *lutra_meter_what(const lutra_meter *meter); /* what is mea
 LUTRA_API lutra_status lutra_meter_read(lutra_meter *meter, double *joules, lutra_error *error);
 
 typedef struct lutra_energy_options {
-    double idle_seconds; /* before and again behind the runs; 0: 10 */
+    double idle_seconds; /* before and again behind the runs, at least half a second each; 0: 10 */
     double busy_seconds; /* of runs, at least; 0: 30 */
     size_t batch;        /* pictures of a run; 0: 1 */
     lutra_progress progress;

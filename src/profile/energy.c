@@ -14,6 +14,7 @@
 #define BUSY_SECONDS 30.0
 #define SETTLING 0.1 /* of an idle time, that does not count: clocks and fans come down */
 #define STEP_SECONDS 0.1
+#define LEAST_READINGS 5    /* of an idle time, however short: one alone is no power */
 #define LONGEST_SILENCE 0.1 /* seconds between two readings during a run */
 #define MAX_ZONES 32
 #define PARTS 10
@@ -97,12 +98,13 @@ static lutra_status idle(const protocol *p, double *watts)
     const double begin = now(p);
     double from = begin, from_joules = 0, joules = 0;
     lutra_status status;
-    for (bool settled = false; now(p) - begin < p->idle_seconds;) {
+    for (size_t n_settled = 0; n_settled < LEAST_READINGS || now(p) - begin < p->idle_seconds;) {
         p->world->wait(p->world->user, STEP_SECONDS);
         if ((status = lutra_meter_read(p->meter, &joules, p->error)) || (status = report(p, "idle")))
             return status;
-        if (!settled && now(p) - begin >= SETTLING * p->idle_seconds) {
-            settled = true;
+        if (now(p) - begin < SETTLING * p->idle_seconds)
+            continue;
+        if (n_settled++ == 0) {
             from = now(p);
             from_joules = joules;
         }

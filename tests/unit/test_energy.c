@@ -517,6 +517,24 @@ static void too_few_values(void **state)
     lutra_meter_close(meter);
 }
 
+/* However short the idle times are asked to be, something is measured in them. */
+static void short_idle_times(void **state)
+{
+    static const double idle_seconds[] = {1e-9, 0.05, 0.1, 0.11};
+    fake *f = *state;
+    const lutra_load load = {.user = f, .run = work};
+    make_rapl(f, 1e9);
+    for (size_t i = 0; i < sizeof idle_seconds / sizeof *idle_seconds; i++) {
+        const lutra_energy_options options = {.idle_seconds = idle_seconds[i], .busy_seconds = 1, .batch = 2};
+        lutra_meter *meter;
+        lutra_energy energy;
+        assert_int_equal(lutra_meter_open_in(&f->world, "rapl", &meter, NULL), LUTRA_OK);
+        assert_int_equal(lutra_measure_energy_in(&f->world, meter, &load, &options, &energy, NULL), LUTRA_OK);
+        assert_true(fabs(energy.idle_watts - f->idle_watts) < 1e-4);
+        lutra_meter_close(meter);
+    }
+}
+
 static void slow_down(fake *f)
 {
     show_rapl(f);
@@ -848,6 +866,7 @@ int main(void)
         TEST(a_counter_falls_beyond_its_range),
         TEST(the_charger_is_plugged_in),
         TEST(too_few_values),
+        TEST(short_idle_times),
         TEST(throttling_is_told),
         TEST(a_program_tells),
         TEST(a_program_fails),
