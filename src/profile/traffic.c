@@ -30,7 +30,7 @@ typedef struct trace {
     lutra_mode mode;
     size_t batch;
     lutra_lru *lru;
-    size_t capacity;                 /* lines of the cache */
+    uint64_t capacity;               /* lines of the cache, perhaps more than this machine could number */
     size_t scratch, pixels, weights; /* first lines; `weights` of the step at hand */
     uint64_t misses;                 /* lines, of the step at hand */
 } trace;
@@ -325,7 +325,7 @@ static bool lay_out(trace *t, size_t *n_lines)
 lutra_status lutra_model_traffic(const lutra_model *model, lutra_mode mode, size_t batch,
                                  uint64_t cache_bytes, uint64_t *bytes, lutra_error *error)
 {
-    trace t = {.model = model, .mode = mode, .batch = batch, .capacity = (size_t)(cache_bytes / LINE)};
+    trace t = {.model = model, .mode = mode, .batch = batch, .capacity = cache_bytes / LINE};
     size_t n_lines;
     if (batch < 1 || batch > MAX_BATCH)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET, "a batch of %zu: 1 to %d",
@@ -337,7 +337,9 @@ lutra_status lutra_model_traffic(const lutra_model *model, lutra_mode mode, size
         t.mode = lutra_choose_mode(model, t.kernels);
     if (!lay_out(&t, &n_lines))
         return lutra_fail_memory(error, SIZE_MAX, "a model of a cache");
-    if ((status = lutra_lru_create(n_lines, t.capacity, &t.lru, error)))
+    /* More than all lines together need not be held. */
+    const size_t held = t.capacity < n_lines ? (size_t)t.capacity : n_lines;
+    if ((status = lutra_lru_create(n_lines, held, &t.lru, error)))
         return status;
     /* The first run fills the cache; what it leaves there, every later one finds. */
     trace_run(&t, bytes);

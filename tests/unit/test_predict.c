@@ -151,6 +151,18 @@ static void memory(void **state)
     assert_true(fabs(dense.seconds / ((double)dense.dram_bytes / 1e6) - 1) < 1e-12);
 }
 
+/* A cache of 2^32 lines holds whatever a machine of 32 bits can number. */
+static void an_endless_cache(void **state)
+{
+    (void)state;
+    uint64_t bytes[256];
+    assert_true(n_steps <= 256);
+    assert_int_equal(lutra_model_traffic(model, LUTRA_MODE_F32, 1, (uint64_t)64 << 32, bytes, NULL),
+                     LUTRA_OK);
+    for (size_t i = 0; i < n_steps; i++)
+        assert_int_equal(bytes[i], 0);
+}
+
 static void energy(void **state)
 {
     (void)state;
@@ -224,6 +236,7 @@ int main(void)
         cmocka_unit_test(the_peak),
         cmocka_unit_test(what_kernels_lose),
         cmocka_unit_test(memory),
+        cmocka_unit_test(an_endless_cache),
         cmocka_unit_test(energy),
         cmocka_unit_test(more_threads_than_cores),
         cmocka_unit_test(costs_are_found),
