@@ -328,8 +328,9 @@ typedef struct lutra_device {
 LUTRA_API lutra_status lutra_device_read(const char *path, lutra_device *device, lutra_error *error);
 
 /* Measures how well the kernels of the level that lutra_isa names use this machine, on one thread in about
- * two seconds: kernels alone, in shapes that no known model has. Of `device`, only macs_per_cycle_f32 and _i8
- * are used. Errors: those of lutra_isa, UNSUPPORTED (the level's peak is not known), MEMORY. */
+ * two seconds: kernels alone, in shapes that no known model has. Of `device`, only macs_per_cycle_f32, _bf16
+ * and _i8 are used. Errors: those of lutra_isa, ARGUMENT (one of these is not above 0), UNSUPPORTED (the
+ * level's peak is not known), MEMORY. */
 LUTRA_API lutra_status lutra_calibrate(const lutra_device *device, lutra_efficiency *efficiency,
                                        lutra_error *error);
 

@@ -156,6 +156,12 @@ lutra_status lutra_calibrate(const lutra_device *device, lutra_efficiency *effic
 {
     lutra_calibration b = {.device = device, .efficiency = efficiency, .error = error};
     *efficiency = (lutra_efficiency){0};
+    if (!(device->macs_per_cycle_f32 > 0 && device->macs_per_cycle_bf16 > 0 && device->macs_per_cycle_i8 > 0))
+        return lutra_fail(
+            error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
+            "nothing is held against a peak of %g, %g and %g multiply-adds a cycle in f32, bf16 "
+            "and int8",
+            device->macs_per_cycle_f32, device->macs_per_cycle_bf16, device->macs_per_cycle_i8);
     lutra_status status = lutra_kernels_select(&b.kernels, error);
     if (status == LUTRA_OK)
         status = lutra_thread_pool_create(1, &b.pool, error);

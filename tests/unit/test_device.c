@@ -122,6 +122,27 @@ static void no_file(void **state)
     assert_non_null(strstr(error.message, "/nowhere/at/all.json"));
 }
 
+static lutra_device pi4(void)
+{
+    char *folder = devices_folder(), *path = fixture_path(folder, "pi4.json");
+    lutra_device device;
+    assert_int_equal(lutra_device_read(path, &device, NULL), LUTRA_OK);
+    free(path);
+    free(folder);
+    return device;
+}
+
+static void no_peak_to_calibrate_against(void **state)
+{
+    (void)state;
+    lutra_device device = pi4();
+    lutra_efficiency efficiency;
+    lutra_error error;
+    device.macs_per_cycle_bf16 = 0;
+    assert_int_equal(lutra_calibrate(&device, &efficiency, &error), LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "bf16"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +150,7 @@ int main(void)
         cmocka_unit_test(numbers_arrive),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(no_file),
+        cmocka_unit_test(no_peak_to_calibrate_against),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
