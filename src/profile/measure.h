@@ -12,7 +12,8 @@ size_t lutra_read_caches(lutra_cache *caches /* [LUTRA_MAX_CACHES] */);
 /* Cycles a second: of additions that each wait for the one before. */
 double lutra_measure_clock(void);
 
-/* Bytes a second that `n_threads` read together, each through `bytes` of its own again and again. */
+/* Bytes a second that `n_threads` read together, each through `bytes` of its own (what the loop reads in a
+ * turn, at least) again and again. */
 lutra_status lutra_measure_reading(size_t n_threads, size_t bytes, double *bytes_per_second,
                                    lutra_error *error);
 

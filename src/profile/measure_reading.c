@@ -62,7 +62,7 @@ lutra_status lutra_measure_reading(size_t n_threads, size_t bytes, double *bytes
     lutra_status status = lutra_isa(&level, error);
     if (status)
         return status;
-    bytes = lutra_round_up(bytes, LUTRA_READ_LOOP_BYTES);
+    bytes = lutra_larger(lutra_round_up(bytes, LUTRA_READ_LOOP_BYTES), LUTRA_READ_LOOP_BYTES);
     if (!lutra_size_multiply(n_threads, bytes, &all))
         return lutra_fail_memory(error, SIZE_MAX, "memory to read");
     if ((status = lutra_allocate(1, sizeof *r, "times of reading", &r, error)) ||

@@ -4,11 +4,12 @@
 #include "model_fixture.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lutra/lutra.h"
+#include "profile/measure.h"
 
 static char *devices_folder(void)
 {
@@ -132,6 +133,14 @@ static lutra_device pi4(void)
     return device;
 }
 
+static void the_smallest_cache(void **state)
+{
+    (void)state;
+    double bytes_per_second;
+    assert_int_equal(lutra_measure_reading(1, 0, &bytes_per_second, NULL), LUTRA_OK);
+    assert_true(bytes_per_second > 0 && isfinite(bytes_per_second));
+}
+
 static void no_peak_to_calibrate_against(void **state)
 {
     (void)state;
@@ -150,6 +159,7 @@ int main(void)
         cmocka_unit_test(numbers_arrive),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(no_file),
+        cmocka_unit_test(the_smallest_cache),
         cmocka_unit_test(no_peak_to_calibrate_against),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
