@@ -316,7 +316,7 @@ typedef struct lutra_device {
     double clock, clock_all; /* while one core works, while all do */
     double macs_per_cycle_f32, macs_per_cycle_bf16, macs_per_cycle_i8; /* of a core */
     lutra_cache caches[LUTRA_MAX_CACHES];                              /* [n_caches], level 1 first */
-    size_t n_caches;
+    size_t n_caches; /* 0: not known; predictions then bring all from main memory */
     double dram_one_core, dram_all_cores;
     double pj_dram_byte, pj_mac_f32, pj_mac_bf16, pj_mac_i8;
     lutra_efficiency efficiency;
@@ -347,14 +347,16 @@ typedef struct lutra_prediction_options {
 typedef struct lutra_step_prediction {
     double seconds;                         /* the longer of the two: */
     double compute_seconds, memory_seconds; /* arithmetic; bytes at the level that they come from */
-    const char *bound;                      /* "compute", "L2", "L3" or "DRAM": what takes the longest */
+    const char *bound;                      /* "compute", "L1" to "L4" or "DRAM": what takes the longest */
     uint64_t macs, weight_bytes, activation_bytes;
     uint64_t dram_bytes; /* that cross from or to main memory when one run follows another */
     double millijoules;  /* of the bare operations and of these bytes: a lower bound */
 } lutra_step_prediction;
 
 /* Predicts each step of a run of `model` on `device` by its roofline and the kernels' efficiency -> `steps`
- * [lutra_model_n_steps(model)]. Nothing is run or measured. Errors: ARGUMENT. */
+ * [lutra_model_n_steps(model)]. Nothing is run or measured. Errors: ARGUMENT (more threads than cores; a
+ * device that lacks a clock, a peak, a rate of main memory or a share of a peak, as one that was only looked
+ * at), MEMORY. */
 LUTRA_API lutra_status lutra_predict(const lutra_model *model, const lutra_device *device,
                                      const lutra_prediction_options *options, lutra_step_prediction *steps,
                                      lutra_error *error);

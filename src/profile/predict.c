@@ -122,16 +122,15 @@ static void bind(lutra_step_prediction *p, uint64_t bytes, double rate, const ch
     }
 }
 
-/* What each level must deliver is what the one before it does not hold. */
+/* What each level must deliver is what the one before it does not hold, and the first one all. */
 static void move_bytes(const target *t, size_t index, const work *w, lutra_step_prediction *p)
 {
     const lutra_device *device = t->device;
-    bind(p, w->weight_bytes + w->activation_bytes, device->caches[0].bytes_per_second * (double)t->n_threads,
-         "L1");
-    for (size_t i = 1; i < device->n_caches; i++)
-        bind(p, t->beyond[i - 1][index], device->caches[i].bytes_per_second * (double)t->n_threads,
-             cache_names[i]);
-    p->dram_bytes = t->beyond[device->n_caches - 1][index];
+    p->dram_bytes = w->weight_bytes + w->activation_bytes;
+    for (size_t i = 0; i < device->n_caches; i++) {
+        bind(p, p->dram_bytes, device->caches[i].bytes_per_second * (double)t->n_threads, cache_names[i]);
+        p->dram_bytes = t->beyond[i][index];
+    }
     bind(p, p->dram_bytes, t->n_threads == 1 ? device->dram_one_core : device->dram_all_cores, "DRAM");
 }
 
@@ -188,6 +187,36 @@ lutra_mode lutra_device_mode(const lutra_device *device, const lutra_model *mode
     return lutra_choose_mode_of(model, true, device->macs_per_cycle_bf16 > device->macs_per_cycle_f32);
 }
 
+/* Whether all is there by which is divided: a machine that was only looked at has no peaks. */
+static lutra_status check_device(const lutra_device *device, lutra_error *error)
+{
+    const lutra_efficiency *e = &device->efficiency;
+    const double needed[] = {device->clock,
+                             device->clock_all,
+                             device->macs_per_cycle_f32,
+                             device->macs_per_cycle_bf16,
+                             device->macs_per_cycle_i8,
+                             device->dram_one_core,
+                             device->dram_all_cores,
+                             e->share_f32,
+                             e->share_i8,
+                             e->share_dense_i8,
+                             e->share_attention,
+                             e->share_attention_bf16};
+    bool is_complete = device->n_cores > 0 && device->n_caches <= LUTRA_MAX_CACHES;
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        is_complete = is_complete && needed[i] > 0;
+    for (size_t i = 0; is_complete && i < device->n_caches; i++)
+        is_complete = device->caches[i].shared_by > 0;
+    if (is_complete)
+        return LUTRA_OK;
+    return lutra_fail(
+        error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
+        "no prediction for '%s': its description lacks a clock, a peak, a rate of main memory or a "
+        "number of cores",
+        device->name);
+}
+
 lutra_status lutra_predict(const lutra_model *model, const lutra_device *device,
                            const lutra_prediction_options *options, lutra_step_prediction *steps,
                            lutra_error *error)
@@ -199,6 +228,9 @@ lutra_status lutra_predict(const lutra_model *model, const lutra_device *device,
                 .n_threads = options->n_threads ? options->n_threads : device->n_cores,
                 .batch = options->batch ? options->batch : 1};
     uint64_t *bytes = NULL;
+    lutra_status status = check_device(device, error);
+    if (status)
+        return status;
     if (t.mode == LUTRA_MODE_AUTO)
         t.mode = lutra_device_mode(device, model);
     if (t.n_threads > device->n_cores)
@@ -206,8 +238,7 @@ lutra_status lutra_predict(const lutra_model *model, const lutra_device *device,
                           "%zu threads on %s, which has %zu cores", t.n_threads, device->name,
                           device->n_cores);
     t.clock = t.n_threads == 1 ? device->clock : device->clock_all;
-    lutra_status status =
-        lutra_allocate(device->n_caches * model->plan.n_steps, sizeof *bytes, "traffic", &bytes, error);
+    status = lutra_allocate(device->n_caches * model->plan.n_steps, sizeof *bytes, "traffic", &bytes, error);
     if (status == LUTRA_OK)
         status = follow_traffic(&t, bytes, error);
     for (size_t i = 0; i < model->plan.n_steps && status == LUTRA_OK; i++)

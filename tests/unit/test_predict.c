@@ -151,6 +151,25 @@ static void memory(void **state)
     assert_true(fabs(dense.seconds / ((double)dense.dram_bytes / 1e6) - 1) < 1e-12);
 }
 
+/* Then all that a step reads and writes comes from main memory, once. */
+static void no_cache_is_known(void **state)
+{
+    (void)state;
+    lutra_device device = device_of(1 << 30, 1e6);
+    device.n_caches = 0;
+    for (size_t threads = 1; threads <= 4; threads += 3) {
+        lutra_step_prediction steps[256];
+        const lutra_prediction_options options = {.mode = LUTRA_MODE_F32, .n_threads = threads};
+        assert_true(n_steps <= 256);
+        assert_int_equal(lutra_predict(model, &device, &options, steps, NULL), LUTRA_OK);
+        for (size_t i = 0; i < n_steps; i++) {
+            assert_int_equal(steps[i].dram_bytes, steps[i].weight_bytes + steps[i].activation_bytes);
+            assert_true(steps[i].memory_seconds == (double)steps[i].dram_bytes / 1e6);
+            assert_string_equal(steps[i].bound, "DRAM");
+        }
+    }
+}
+
 /* A cache of 2^32 lines holds whatever a machine of 32 bits can number. */
 static void an_endless_cache(void **state)
 {
@@ -183,6 +202,42 @@ static void more_threads_than_cores(void **state)
     assert_true(n_steps <= 256);
     assert_int_equal(lutra_predict(model, &device, &options, steps, &error), LUTRA_ERROR_ARGUMENT);
     assert_non_null(strstr(error.message, "4 cores"));
+}
+
+/* Nothing is divided by what is not there. */
+static void an_incomplete_device(void **state)
+{
+    (void)state;
+    const lutra_prediction_options options = {.mode = LUTRA_MODE_F32};
+    lutra_step_prediction steps[256];
+    lutra_error error;
+    lutra_device device = device_of(1 << 20, 1e9);
+    double *numbers[] = {&device.clock,
+                         &device.clock_all,
+                         &device.macs_per_cycle_f32,
+                         &device.macs_per_cycle_bf16,
+                         &device.macs_per_cycle_i8,
+                         &device.dram_one_core,
+                         &device.dram_all_cores,
+                         &device.efficiency.share_f32,
+                         &device.efficiency.share_attention};
+    size_t *counts[] = {&device.n_cores, &device.caches[0].shared_by};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        const double kept = *numbers[i];
+        *numbers[i] = i % 2 ? NAN : 0;
+        assert_int_equal(lutra_predict(model, &device, &options, steps, &error), LUTRA_ERROR_ARGUMENT);
+        *numbers[i] = kept;
+    }
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        const size_t kept = *counts[i];
+        *counts[i] = 0;
+        assert_int_equal(lutra_predict(model, &device, &options, steps, &error), LUTRA_ERROR_ARGUMENT);
+        *counts[i] = kept;
+    }
+    assert_int_equal(lutra_predict(model, &device, &options, steps, &error), LUTRA_OK);
+    lutra_device_look(&device);
+    assert_int_equal(lutra_predict(model, &device, &options, steps, &error), LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "no prediction for 'this'"));
 }
 
 static void costs_are_found(void **state)
@@ -236,9 +291,11 @@ int main(void)
         cmocka_unit_test(the_peak),
         cmocka_unit_test(what_kernels_lose),
         cmocka_unit_test(memory),
+        cmocka_unit_test(no_cache_is_known),
         cmocka_unit_test(an_endless_cache),
         cmocka_unit_test(energy),
         cmocka_unit_test(more_threads_than_cores),
+        cmocka_unit_test(an_incomplete_device),
         cmocka_unit_test(costs_are_found),
     };
     return cmocka_run_group_tests(tests, open_models, close_models);
