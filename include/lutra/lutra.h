@@ -361,16 +361,18 @@ LUTRA_API lutra_status lutra_predict(const lutra_model *model, const lutra_devic
                                      const lutra_prediction_options *options, lutra_step_prediction *steps,
                                      lutra_error *error);
 
-/* What the system tells of this machine: title, cores, level of kernels, caches; and the energies of bare
- * operations, which are those of any. All else 0. */
+/* What the system tells of this machine: title, cores, level of kernels, caches; the energies of bare
+ * operations, which are those of any; and the library's own efficiency. All else 0. */
 LUTRA_API void lutra_device_look(lutra_device *device);
 
-/* Measures it too: clock, peaks, rates of reading and the kernels' efficiency, in some seconds. `progress`
- * may be NULL. Errors: those of lutra_isa, UNSUPPORTED (no loop for the level's peak), MEMORY, CANCELLED. */
+/* Measures it too: clock, peaks, rates of reading and the kernels' efficiency, in some seconds; the library's
+ * own stays where the machine is too busy for that. `progress` may be NULL. Errors: those of lutra_isa,
+ * UNSUPPORTED (no loop for the level's peak), MEMORY, CANCELLED. */
 LUTRA_API lutra_status lutra_device_measure(lutra_device *device, lutra_progress progress, void *user,
                                             lutra_error *error);
 
-/* Writes a measured device's description, whole or not at all, for lutra_device_read. */
+/* Writes a measured device's description, whole or not at all, for lutra_device_read. Errors: ARGUMENT (one
+ * that it would not take), IO, MEMORY. */
 LUTRA_API lutra_status lutra_device_write(const char *path, const lutra_device *device, lutra_error *error);
 
 /* ---- counted traffic ----------------------------------------------------------------------------- */

@@ -4,8 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/error.h"
-#include "format/json.h"
+#include "profile/device.h"
 
 #define MAX_BYTES (1 << 20) /* of a file; those that come with Lutra have 5 KiB */
 /* Beyond any device's numbers, in whatever unit; their products and quotients stay finite. */
@@ -16,10 +15,10 @@
 typedef struct reader {
     const char *path;
     lutra_error *error;
-    lutra_status status;
+    lutra_status refusal, status;
 } reader;
 
-static const lutra_efficiency default_efficiency = {
+const lutra_efficiency lutra_default_efficiency = {
 #define EFFICIENCY(name, value, help) .name = (value),
 #include "efficiency.inc"
 #undef EFFICIENCY
@@ -30,8 +29,7 @@ typedef enum presence { REQUIRED, OPTIONAL } presence;
 static void refuse(reader *r, const char *where, const char *what)
 {
     if (r->status == LUTRA_OK)
-        r->status =
-            lutra_fail(r->error, LUTRA_ERROR_FORMAT, r->path, LUTRA_NO_OFFSET, "\"%s\" %s", where, what);
+        r->status = lutra_fail(r->error, r->refusal, r->path, LUTRA_NO_OFFSET, "\"%s\" %s", where, what);
 }
 
 static void read_text(reader *r, const json_t *object, const char *key, char *text, size_t size)
@@ -90,8 +88,8 @@ static void read_caches(reader *r, const json_t *json, lutra_device *device)
 {
     const json_t *list = json_object_get(json, "caches");
     device->n_caches = json_array_size(list);
-    if (!json_is_array(list) || device->n_caches == 0 || device->n_caches > LUTRA_MAX_CACHES) {
-        refuse(r, "caches", "must be a list of 1 to 4");
+    if (!json_is_array(list) || device->n_caches > LUTRA_MAX_CACHES) {
+        refuse(r, "caches", "must be a list of up to 4");
         return;
     }
     for (size_t i = 0; i < device->n_caches; i++) {
@@ -101,7 +99,7 @@ static void read_caches(reader *r, const json_t *json, lutra_device *device)
         if (json_integer_value(json_object_get(entry, "level")) != (json_int_t)i + 1)
             refuse(r, "caches", "must have the levels 1, 2, ... in order");
         if (!json_is_integer(shared_by) || json_integer_value(shared_by) < 1 ||
-            json_integer_value(shared_by) > 4096)
+            json_integer_value(shared_by) > LUTRA_MAX_CORES)
             refuse(r, "caches.shared_by", "must be the number of cores that share the cache");
         cache->bytes = read_count(r, entry, "caches", "bytes", 1e12);
         cache->shared_by = (size_t)json_integer_value(shared_by);
@@ -113,7 +111,7 @@ static void read_caches(reader *r, const json_t *json, lutra_device *device)
 static void read_efficiency(reader *r, const json_t *json, lutra_device *device)
 {
     const json_t *object = json_object_get(json, "efficiency");
-    device->efficiency = default_efficiency;
+    device->efficiency = lutra_default_efficiency;
     device->efficiency_is_own = object != NULL;
     if (!object)
         return;
@@ -131,7 +129,7 @@ static void read_device(reader *r, const json_t *json, lutra_device *device)
     read_text(r, json, "title", device->title, sizeof device->title);
     read_text(r, json, "core", device->core, sizeof device->core);
     read_text(r, json, "isa", device->isa, sizeof device->isa);
-    device->n_cores = read_count(r, json, "", "cores", 4096);
+    device->n_cores = read_count(r, json, "", "cores", LUTRA_MAX_CORES);
     device->clock = 1e9 * read_number(r, json, "", "clock_ghz", REQUIRED);
     device->clock_all = 1e9 * read_number(r, json, "", "clock_all_ghz", OPTIONAL);
     if (device->clock_all == 0)
@@ -160,20 +158,28 @@ static void read_device(reader *r, const json_t *json, lutra_device *device)
     read_efficiency(r, json, device);
 }
 
+lutra_status lutra_device_of_json(const json_t *json, const char *path, lutra_status refusal,
+                                  lutra_device *device, lutra_error *error)
+{
+    reader r = {.path = path, .error = error, .refusal = refusal};
+    *device = (lutra_device){0};
+    read_device(&r, json, device);
+    return r.status;
+}
+
 lutra_status lutra_device_read(const char *path, lutra_device *device, lutra_error *error)
 {
-    reader r = {.path = path, .error = error};
     struct stat info;
     json_t *json = NULL;
     *device = (lutra_device){0};
     if (stat(path, &info) == 0 && info.st_size > MAX_BYTES)
         return lutra_fail(error, LUTRA_ERROR_FORMAT, path, LUTRA_NO_OFFSET,
                           "is too large for the description of a device");
-    r.status = lutra_json_read_optional(path, &json, error);
-    if (r.status == LUTRA_OK && !json)
-        r.status = lutra_fail(error, LUTRA_ERROR_IO, path, LUTRA_NO_OFFSET, "there is no such file");
-    if (r.status == LUTRA_OK)
-        read_device(&r, json, device);
+    lutra_status status = lutra_json_read_optional(path, &json, error);
+    if (status == LUTRA_OK && !json)
+        status = lutra_fail(error, LUTRA_ERROR_IO, path, LUTRA_NO_OFFSET, "there is no such file");
+    if (status == LUTRA_OK)
+        status = lutra_device_of_json(json, path, LUTRA_ERROR_FORMAT, device, error);
     json_decref(json);
-    return r.status;
+    return status;
 }

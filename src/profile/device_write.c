@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes the description of a measured device (docs/devices.md). */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/json.h"
+#include "base/text.h"
+#include "profile/device.h"
 
 #define MEASURED "measured: lutra device measure"
 #define TOLD "measured: /sys/devices/system/cpu"
@@ -16,10 +18,17 @@
     "Google's "                                                                                              \
     "TPUv4i, ISCA 2021, doi:10.1109/ISCA52012.2021.00010; the bare operation alone"
 
+/* What JSON has no form for becomes null, which is refused when it is read: a null pointer is want of memory.
+ */
+static json_t *text_or_null(const char *value)
+{
+    return lutra_is_utf8(value, strlen(value)) ? json_string(value) : json_null();
+}
+
 static json_t *number(double value, const char *source)
 {
     json_t *json = json_object();
-    lutra_json_set(&json, "value", json_real(value));
+    lutra_json_set(&json, "value", isfinite(value) ? json_real(value) : json_null());
     lutra_json_set(&json, "source", json_string(source));
     return json;
 }
@@ -52,10 +61,10 @@ static json_t *efficiency_json(const lutra_efficiency *e)
 static json_t *device_json(const lutra_device *d)
 {
     json_t *json = json_object(), *macs = json_object(), *dram = json_object(), *pj = json_object();
-    lutra_json_set(&json, "name", json_string(d->name));
-    lutra_json_set(&json, "title", json_string(d->title));
-    lutra_json_set(&json, "core", json_string(d->core));
-    lutra_json_set(&json, "isa", json_string(d->isa));
+    lutra_json_set(&json, "name", text_or_null(d->name));
+    lutra_json_set(&json, "title", text_or_null(d->title));
+    lutra_json_set(&json, "core", text_or_null(d->core));
+    lutra_json_set(&json, "isa", text_or_null(d->isa));
     lutra_json_set(&json, "cores", number((double)d->n_cores, TOLD));
     lutra_json_set(&json, "clock_ghz", number(1e-9 * d->clock, MEASURED));
     lutra_json_set(&json, "clock_all_ghz", number(1e-9 * d->clock_all, MEASURED));
@@ -80,9 +89,15 @@ static json_t *device_json(const lutra_device *d)
 
 lutra_status lutra_device_write(const char *path, const lutra_device *device, lutra_error *error)
 {
+    char *text = NULL;
+    lutra_device read;
+    if (device->n_caches > LUTRA_MAX_CACHES)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
+                          "a device of %zu caches: up to %d", device->n_caches, LUTRA_MAX_CACHES);
     json_t *json = device_json(device);
-    char *text;
     lutra_status status = lutra_json_text(json, JSON_INDENT(2), "a device's description", &text, error);
+    if (status == LUTRA_OK)
+        status = lutra_device_of_json(json, path, LUTRA_ERROR_ARGUMENT, &read, error);
     if (status == LUTRA_OK)
         status = lutra_write_file(path, text, strlen(text), NULL, 0, error);
     free(text);

@@ -3,11 +3,11 @@
 #ifndef LUTRA_PROFILE_MEASURE_H
 #define LUTRA_PROFILE_MEASURE_H
 
-#include "base/error.h"
+#include "profile/meter.h"
 
-/* The caches for data of the first CPU, level 1 first; how many there are. 0 where the system does not tell.
- */
-size_t lutra_read_caches(lutra_cache *caches /* [LUTRA_MAX_CACHES] */);
+/* The caches for data of the first CPU, level 1 first; how many there are. 0 where the system does not tell;
+ * one of a size that cannot be is left out. */
+size_t lutra_read_caches(const lutra_world *world, lutra_cache *caches /* [LUTRA_MAX_CACHES] */);
 
 /* Cycles a second: of additions that each wait for the one before. */
 double lutra_measure_clock(void);

@@ -5,6 +5,8 @@
 
 #include "base/cpu.h"
 #include "base/size.h"
+#include "base/text.h"
+#include "profile/device.h"
 #include "profile/measure.h"
 
 #define MIB ((size_t)1 << 20)
@@ -12,40 +14,59 @@
 #define LEAST_MEMORY (64 * MIB)
 #define MOST_MEMORY (512 * MIB)
 
+#define NAMELESS "this machine"
+
+/* As much of `text` as finds room. What is empty or no UTF-8, perhaps since a character was cut, is no name.
+ */
+static void set_name(char *name, size_t size, const char *text)
+{
+    snprintf(name, size, "%s", text);
+    if (!*name || !lutra_is_utf8(name, strlen(name)))
+        snprintf(name, size, NAMELESS);
+}
+
 /* The processor's name as /proc/cpuinfo has it. */
-static void read_title(char *title, size_t size)
+static void read_title(const lutra_world *world, char *title, size_t size)
 {
     static const char *const keys[] = {"model name", "Model", "Hardware"};
-    char line[256];
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    snprintf(title, size, "this machine");
+    char path[512], line[256];
+    snprintf(path, sizeof path, "%s/proc/cpuinfo", world->root);
+    FILE *file = fopen(path, "r");
+    snprintf(title, size, NAMELESS);
     for (bool found = false; file && !found && fgets(line, sizeof line, file);)
         for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-            const char *colon = strchr(line, ':');
-            if (strncmp(line, keys[i], strlen(keys[i])) != 0 || !colon || colon[1] != ' ' || !colon[2])
+            char *colon = strchr(line, ':');
+            if (strncmp(line, keys[i], strlen(keys[i])) != 0 || !colon || colon[1] != ' ')
                 continue;
-            snprintf(title, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
-            found = true;
+            colon[2 + strcspn(colon + 2, "\n")] = 0;
+            found = colon[2] != 0;
+            set_name(title, size, colon + 2);
         }
     if (file)
         fclose(file);
 }
 
-void lutra_device_look(lutra_device *device)
+void lutra_device_look_in(const lutra_world *world, lutra_device *device)
 {
     const char *isa;
-    *device = (lutra_device){.n_cores = lutra_cpu_count()};
+    *device = (lutra_device){.n_cores = lutra_smaller(lutra_cpu_count(), LUTRA_MAX_CORES),
+                             .efficiency = lutra_default_efficiency};
     snprintf(device->name, sizeof device->name, "this");
-    read_title(device->title, sizeof device->title);
-    snprintf(device->core, sizeof device->core, "%.63s", device->title);
+    read_title(world, device->title, sizeof device->title);
+    set_name(device->core, sizeof device->core, device->title);
     if (lutra_isa(&isa, NULL) == LUTRA_OK)
         snprintf(device->isa, sizeof device->isa, "%s", isa);
-    device->n_caches = lutra_read_caches(device->caches);
+    device->n_caches = lutra_read_caches(world, device->caches);
     /* The bare operations' energies are those of any description (docs/devices.md). */
     device->pj_dram_byte = 162.5;
     device->pj_mac_f32 = 1.69;
     device->pj_mac_bf16 = 0.32;
     device->pj_mac_i8 = 0.077;
+}
+
+void lutra_device_look(lutra_device *device)
+{
+    lutra_device_look_in(&lutra_real_world, device);
 }
 
 typedef struct measuring {
@@ -102,8 +123,10 @@ static lutra_status measure_caches(const measuring *m)
 static lutra_status measure_memory(const measuring *m)
 {
     lutra_device *d = m->device;
-    size_t bytes = d->n_caches ? 4 * (size_t)d->caches[d->n_caches - 1].bytes : LEAST_MEMORY;
-    bytes = bytes < LEAST_MEMORY ? LEAST_MEMORY : bytes > MOST_MEMORY ? MOST_MEMORY : bytes;
+    const uint64_t wanted = d->n_caches ? 4 * d->caches[d->n_caches - 1].bytes : LEAST_MEMORY;
+    const size_t bytes = wanted < LEAST_MEMORY  ? LEAST_MEMORY
+                         : wanted > MOST_MEMORY ? MOST_MEMORY
+                                                : (size_t)wanted;
     lutra_status status = lutra_measure_reading(1, bytes, &d->dram_one_core, m->error);
     if (status == LUTRA_OK)
         status = lutra_measure_reading(m->n_threads, bytes / m->n_threads, &d->dram_all_cores, m->error);
@@ -115,12 +138,14 @@ static lutra_status measure_memory(const measuring *m)
 /* On a machine that is so busy that the kernels' times tell nothing, predictions go by the library's own. */
 static lutra_status measure_kernels(const measuring *m)
 {
-    lutra_efficiency *e = &m->device->efficiency;
-    const lutra_status status = lutra_calibrate(m->device, e, m->error);
+    lutra_efficiency own;
+    const lutra_status status = lutra_calibrate(m->device, &own, m->error);
     m->device->efficiency_is_own = status == LUTRA_OK;
-#define EFFICIENCY(name, value, help) m->device->efficiency_is_own &= e->name > 0;
+#define EFFICIENCY(name, value, help) m->device->efficiency_is_own &= own.name > 0;
 #include "profile/efficiency.inc"
 #undef EFFICIENCY
+    if (m->device->efficiency_is_own)
+        m->device->efficiency = own;
     return status == LUTRA_ERROR_UNSUPPORTED ? LUTRA_OK : status;
 }
 

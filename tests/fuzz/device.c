@@ -41,7 +41,7 @@ static void check_device(const lutra_device *device)
     fuzz_require(is_positive(device->clock) && is_positive(device->clock_all));
     fuzz_require(is_positive(device->macs_per_cycle_f32) && is_positive(device->macs_per_cycle_bf16) &&
                  is_positive(device->macs_per_cycle_i8));
-    fuzz_require(device->n_caches >= 1 && device->n_caches <= LUTRA_MAX_CACHES);
+    fuzz_require(device->n_caches <= LUTRA_MAX_CACHES);
     for (size_t i = 0; i < device->n_caches; i++)
         fuzz_require(device->caches[i].bytes && device->caches[i].shared_by &&
                      device->caches[i].bytes_per_second >= 0 && isfinite(device->caches[i].bytes_per_second));

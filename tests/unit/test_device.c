@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "profile/device.h"
 #include "profile/measure.h"
 
 static char *devices_folder(void)
@@ -123,6 +124,8 @@ static void no_file(void **state)
     assert_non_null(strstr(error.message, "/nowhere/at/all.json"));
 }
 
+/* ---- what is measured can be written, and what is written read ------------------------------------- */
+
 static lutra_device pi4(void)
 {
     char *folder = devices_folder(), *path = fixture_path(folder, "pi4.json");
@@ -131,6 +134,178 @@ static lutra_device pi4(void)
     free(path);
     free(folder);
     return device;
+}
+
+static void arrives(const char *path, const lutra_device *device)
+{
+    lutra_device read;
+    lutra_error error;
+    if (lutra_device_write(path, device, &error) || lutra_device_read(path, &read, &error))
+        fail_msg("%s", error.message);
+    assert_string_equal(read.title, device->title);
+    assert_int_equal(read.n_cores, device->n_cores);
+    assert_int_equal(read.n_caches, device->n_caches);
+    for (size_t i = 0; i < read.n_caches; i++) {
+        assert_int_equal(read.caches[i].bytes, device->caches[i].bytes);
+        assert_int_equal(read.caches[i].shared_by, device->caches[i].shared_by);
+    }
+}
+
+/* What reading would refuse is not written, and what was there stays. */
+static void what_is_written_can_be_read(void **state)
+{
+    (void)state;
+    char *folder = fixture_folder(), *path = fixture_path(folder, "device.json");
+    lutra_device device = pi4(), read;
+    const struct {
+        const char *says;
+        double *number, bad;
+    } numbers[] = {{"clock_ghz", &device.clock, 0},
+                   {"clock_all_ghz", &device.clock_all, NAN},
+                   {"macs_per_cycle.f32", &device.macs_per_cycle_f32, INFINITY},
+                   {"macs_per_cycle.int8", &device.macs_per_cycle_i8, -1},
+                   {"dram_gb_per_s.one_core", &device.dram_one_core, 0},
+                   {"pj.dram_byte", &device.pj_dram_byte, 1e300},
+                   {"efficiency.norm", &device.efficiency.norm, 0}};
+    const struct {
+        const char *says;
+        size_t *count, bad;
+    } counts[] = {{"cores", &device.n_cores, 0},
+                  {"cores", &device.n_cores, LUTRA_MAX_CORES + 1},
+                  {"shared_by", &device.caches[0].shared_by, 0},
+                  {"shared_by", &device.caches[0].shared_by, LUTRA_MAX_CORES + 1},
+                  {"5 caches", &device.n_caches, LUTRA_MAX_CACHES + 1}};
+    const struct {
+        const char *says;
+        char *text;
+        const char *bad;
+    } texts[] = {{"name", device.name, ""},
+                 {"title", device.title, ""},
+                 {"core", device.core, "\xff"},
+                 {"isa", device.isa, ""}};
+    lutra_error error;
+    device.efficiency_is_own = true;
+    arrives(path, &device);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        const double kept = *numbers[i].number;
+        *numbers[i].number = numbers[i].bad;
+        assert_int_equal(lutra_device_write(path, &device, &error), LUTRA_ERROR_ARGUMENT);
+        assert_non_null(strstr(error.message, numbers[i].says));
+        *numbers[i].number = kept;
+    }
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        const size_t kept = *counts[i].count;
+        *counts[i].count = counts[i].bad;
+        assert_int_equal(lutra_device_write(path, &device, &error), LUTRA_ERROR_ARGUMENT);
+        assert_non_null(strstr(error.message, counts[i].says));
+        *counts[i].count = kept;
+    }
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char kept[2];
+        memcpy(kept, texts[i].text, sizeof kept);
+        memcpy(texts[i].text, texts[i].bad, strlen(texts[i].bad) + 1);
+        assert_int_equal(lutra_device_write(path, &device, &error), LUTRA_ERROR_ARGUMENT);
+        assert_non_null(strstr(error.message, texts[i].says));
+        memcpy(texts[i].text, kept, sizeof kept);
+    }
+    assert_int_equal(lutra_device_read(path, &read, NULL), LUTRA_OK);
+    assert_int_equal(read.n_caches, device.n_caches);
+    device.n_caches = 0;
+    arrives(path, &device);
+    fixture_remove(folder);
+    free(path);
+}
+
+static void run(const char *format, const char *folder)
+{
+    char command[512];
+    snprintf(command, sizeof command, format, folder);
+    assert_int_equal(system(command), 0);
+}
+
+/* A machine of which /proc/cpuinfo and /sys say what is given, measured as a Raspberry Pi. */
+static lutra_device look(const char *folder, const char *cpuinfo, const char *size, const char *cpus)
+{
+    const lutra_world world = {.root = folder};
+    const lutra_device measured = pi4();
+    lutra_device device;
+    fixture_write_text(folder, "proc/cpuinfo", cpuinfo);
+    fixture_write_text(folder, "sys/devices/system/cpu/cpu0/cache/index0/size", size);
+    fixture_write_text(folder, "sys/devices/system/cpu/cpu0/cache/index0/shared_cpu_list", cpus);
+    lutra_device_look_in(&world, &device);
+    device.clock = measured.clock;
+    device.clock_all = measured.clock_all;
+    device.macs_per_cycle_f32 = measured.macs_per_cycle_f32;
+    device.macs_per_cycle_bf16 = measured.macs_per_cycle_bf16;
+    device.macs_per_cycle_i8 = measured.macs_per_cycle_i8;
+    device.dram_one_core = measured.dram_one_core;
+    device.dram_all_cores = measured.dram_all_cores;
+    return device;
+}
+
+static void whatever_the_system_tells(void **state)
+{
+    static const struct {
+        const char *cpuinfo, *title;
+    } titles[] = {{"processor\t: 0\nmodel name\t: A Processor\nHardware\t: A Board\n", "A Processor"},
+                  {"model name\t: \nHardware\t: A Board\n", "A Board"},
+                  {"model name\t: \n", "this machine"},
+                  {"model name\t: \xff\xfe\n", "this machine"},
+                  {"", "this machine"}};
+    static const struct {
+        const char *size;
+        uint64_t bytes; /* 0: no cache */
+    } sizes[] = {{"32K\n", 32768},    {"4096\n", 4096}, {"2M\n", 2097152}, {"1G\n", 1073741824},
+                 {"1\n", 0},          {"0K\n", 0},      {"1T\n", 0},       {"2G\n", 0},
+                 {"999999999G\n", 0}, {"-1K\n", 0},     {"large\n", 0},    {"", 0}};
+    static const struct {
+        const char *cpus;
+        size_t n;
+    } cpus[] = {{"0-3,8-11\n", 8}, {"0-9999999\n", LUTRA_MAX_CORES}, {"\n", 1}, {"3-1\n", 1}};
+    (void)state;
+    char *folder = fixture_folder(), *path = fixture_path(folder, "device.json");
+    run("mkdir -p '%s/proc'", folder);
+    run("mkdir -p '%s/sys/devices/system/cpu/cpu0/cache/index0'", folder);
+    fixture_write_text(folder, "sys/devices/system/cpu/cpu0/cache/index0/type", "Data\n");
+    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
+        const lutra_device device = look(folder, titles[i].cpuinfo, "32K\n", "0\n");
+        assert_string_equal(device.title, titles[i].title);
+        arrives(path, &device);
+    }
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const lutra_device device = look(folder, "", sizes[i].size, "0\n");
+        assert_int_equal(device.n_caches, sizes[i].bytes != 0);
+        assert_int_equal(device.caches[0].bytes, sizes[i].bytes);
+        arrives(path, &device);
+    }
+    for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
+        const lutra_device device = look(folder, "", "32K\n", cpus[i].cpus);
+        assert_int_equal(device.caches[0].shared_by, cpus[i].n);
+        arrives(path, &device);
+    }
+    run("rm -rf '%s'", folder);
+    free(path);
+    free(folder);
+}
+
+/* Character by character, so that one of them is cut where the name of the core ends. */
+static void a_name_that_is_cut(void **state)
+{
+    (void)state;
+    char *folder = fixture_folder(), *path = fixture_path(folder, "device.json");
+    run("mkdir -p '%s/proc'", folder);
+    run("mkdir -p '%s/sys/devices/system/cpu/cpu0/cache/index0'", folder);
+    for (int n = 61; n <= 63; n++) {
+        char cpuinfo[128];
+        snprintf(cpuinfo, sizeof cpuinfo, "model name\t: %.*s\u00ae end\n", n,
+                 "0123456789012345678901234567890123456789012345678901234567890123");
+        const lutra_device device = look(folder, cpuinfo, "", "");
+        assert_non_null(strstr(device.title, " end"));
+        arrives(path, &device);
+    }
+    run("rm -rf '%s'", folder);
+    free(path);
+    free(folder);
 }
 
 static void the_smallest_cache(void **state)
@@ -155,11 +330,10 @@ static void no_peak_to_calibrate_against(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(those_that_come_with_lutra),
-        cmocka_unit_test(numbers_arrive),
-        cmocka_unit_test(what_is_wrong_is_named),
-        cmocka_unit_test(no_file),
-        cmocka_unit_test(the_smallest_cache),
+        cmocka_unit_test(those_that_come_with_lutra),   cmocka_unit_test(numbers_arrive),
+        cmocka_unit_test(what_is_wrong_is_named),       cmocka_unit_test(no_file),
+        cmocka_unit_test(what_is_written_can_be_read),  cmocka_unit_test(whatever_the_system_tells),
+        cmocka_unit_test(a_name_that_is_cut),           cmocka_unit_test(the_smallest_cache),
         cmocka_unit_test(no_peak_to_calibrate_against),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
