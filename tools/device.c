@@ -150,14 +150,14 @@ static int show(const tool_arguments *arguments)
 
 #define CHECK_SECONDS 2.0
 
-/* What a source gives over two seconds; its error where that fails. */
+/* What a source gives over two seconds, or until somebody interrupts; its error where that fails. */
 static lutra_status read_source(const char *source, const char *command, double *joules, double *seconds,
                                 lutra_error *error)
 {
     lutra_meter *meter = NULL;
     lutra_status status = lutra_meter_open(source, command, &meter, error);
     const double begin = tool_seconds();
-    while (status == LUTRA_OK && (*seconds = tool_seconds() - begin) < CHECK_SECONDS) {
+    while (status == LUTRA_OK && (*seconds = tool_seconds() - begin) < CHECK_SECONDS && !tool_interrupted()) {
         const struct timespec pause = {.tv_nsec = 50000000};
         nanosleep(&pause, NULL);
         status = lutra_meter_read(meter, joules, error);
@@ -187,6 +187,10 @@ static int check(const tool_arguments *arguments)
         double joules = 0, seconds = 0;
         lutra_error error = {0};
         const lutra_status status = read_source(source, arguments->power_meter, &joules, &seconds, &error);
+        if (tool_interrupted() || status == LUTRA_ERROR_MEMORY) {
+            json_decref(list);
+            return tool_fail(&error);
+        }
         const char *state = status == LUTRA_OK                  ? "found"
                             : status == LUTRA_ERROR_UNSUPPORTED ? "absent"
                                                                 : "denied";

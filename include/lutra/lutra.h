@@ -401,7 +401,7 @@ LUTRA_API const char *lutra_meter_source(size_t index);
 /* Opens `source`, or the first that can be read where it is NULL. `command` prints the watts of an external
  * meter, a line each time it has measured; NULL: none. Where it is given and `source` is NULL, nothing else
  * is tried. Errors: UNSUPPORTED (there is no such meter here), IO (it may not be read; the message says how
- * to grant it), FORMAT (what it says is no energy), ARGUMENT, MEMORY. */
+ * to grant it), FORMAT (what it says is no energy), ARGUMENT, MEMORY (or no descriptor is left). */
 LUTRA_API lutra_status lutra_meter_open(const char *source, const char *command, lutra_meter **meter,
                                         lutra_error *error);
 LUTRA_API void lutra_meter_close(lutra_meter *meter);             /* NULL is fine */
@@ -409,7 +409,8 @@ LUTRA_API const char *lutra_meter_name(const lutra_meter *meter); /* "rapl" */
 LUTRA_API const char *lutra_meter_what(const lutra_meter *meter); /* what is measured */
 
 /* Joules since it was opened. To be called at least every second: counters wrap around, power is taken to
- * change evenly between two readings. Errors: IO, FORMAT, UNSUPPORTED (a battery that is not discharging). */
+ * change evenly between two readings. Errors: IO, FORMAT, UNSUPPORTED (a battery that is not discharging),
+ * MEMORY (or no descriptor is left). */
 LUTRA_API lutra_status lutra_meter_read(lutra_meter *meter, double *joules, lutra_error *error);
 
 typedef struct lutra_energy_options {

@@ -73,7 +73,8 @@ int lutra_sys_text(const lutra_world *world, const char *path, char *text, size_
 /* A whole number: 0, errno, or EINVAL where the file holds something else. */
 int lutra_sys_number(const lutra_world *world, const char *path, double *value);
 
-/* LUTRA_ERROR_IO: "PATH: cannot be read: REASON", and `grant` where permission is what lacks. */
+/* LUTRA_ERROR_IO: "PATH: cannot be read: REASON", and `grant` where permission is what lacks;
+ * LUTRA_ERROR_MEMORY where memory or descriptors are. */
 lutra_status lutra_sys_fail(int error_number, const char *path, const char *grant, lutra_error *error);
 
 #endif

@@ -49,7 +49,7 @@ static lutra_status open_command(const lutra_world *world, void **state, lutra_e
     *state = c;
     c->output = -1;
     if (pipe2(ends, O_CLOEXEC) != 0)
-        return lutra_fail_errno(error, errno, "--power-meter", "make a pipe for it");
+        return lutra_sys_fail(errno, "--power-meter", NULL, error);
     c->output = ends[0];
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
     posix_spawn_file_actions_init(&actions);
@@ -66,7 +66,7 @@ static lutra_status open_command(const lutra_world *world, void **state, lutra_e
     c->last_time = world->now(world->user);
     if (failed) {
         c->process = 0;
-        return lutra_fail_errno(error, failed, "--power-meter", "start a shell for it");
+        return lutra_sys_fail(failed, "--power-meter", NULL, error);
     }
     return LUTRA_OK;
 }

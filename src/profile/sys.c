@@ -63,7 +63,10 @@ int lutra_sys_number(const lutra_world *world, const char *path, double *value)
 lutra_status lutra_sys_fail(int error_number, const char *path, const char *grant, lutra_error *error)
 {
     const bool denied = error_number == EACCES || error_number == EPERM;
-    return lutra_fail(error, LUTRA_ERROR_IO, path, LUTRA_NO_OFFSET, "cannot be read: %s%s%s",
+    /* What this program has too little of says nothing of the file. */
+    const bool lacks = error_number == ENOMEM || error_number == EMFILE || error_number == ENFILE;
+    return lutra_fail(error, lacks ? LUTRA_ERROR_MEMORY : LUTRA_ERROR_IO, path, LUTRA_NO_OFFSET,
+                      "cannot be read: %s%s%s",
                       error_number == EINVAL ? "it does not hold a number" : strerror(error_number),
                       denied && grant ? "; to grant it: " : "", denied && grant ? grant : "");
 }

@@ -4,10 +4,11 @@ import csv
 import io
 import json
 import os
+import resource
 import subprocess
 import unittest
 
-from common import HEADLESS, LUTRA, MODEL, USAGE, CommandTest, main, temporary_folder
+from common import HEADLESS, INTERRUPTED, LUTRA, MODEL, USAGE, CommandTest, main, temporary_folder
 
 ARCH = "deit_tiny_patch16_224"
 # The names that other programs may rely on, and the type of each.
@@ -223,6 +224,16 @@ class Device(CommandTest):
         watts = sources[-1]["joules"] / sources[-1]["seconds"]
         self.assertTrue(0 < watts < 7.01, watts)  # the first line comes a little later
         self.assertRegex(self.lutra("device", "check").stdout, r"(?m)^command +absent +no --power-meter was given$")
+
+    def test_check_is_interrupted(self):
+        """The meter's command sends the signal itself, as soon as somebody reads it."""
+        self.fails("device", "check", "--json", "--power-meter", "kill -INT $PPID; while echo 7; do sleep 0.1; done",
+                   status=INTERRUPTED, says="interrupted")
+
+    def test_check_without_descriptors(self):
+        """Which says nothing of the sensors."""
+        self.fails("device", "check", "--json", says="Too many open files",
+                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4)))
 
     def test_home(self):
         folder = temporary_folder()

@@ -36,7 +36,7 @@ typedef struct fake {
     double joules;
     void (*show)(struct fake *f); /* writes what the sensors say */
     double range_uj;
-    int perf_failure;
+    int perf_failure, run_failure;
     const char *printed; /* by the program; NULL: there is none */
     char text[512];
 } fake;
@@ -142,7 +142,7 @@ static int run(void *user, const char *const *arguments, char *text, size_t size
     const fake *f = user;
     assert_string_equal(arguments[0], "vcgencmd");
     if (!f->printed)
-        return -ENOENT;
+        return f->run_failure ? f->run_failure : -ENOENT;
     snprintf(text, size, "%s", f->printed);
     return 0;
 }
@@ -431,6 +431,14 @@ static void permission_is_lacking(void **state)
     snprintf(path, sizeof path, "%s" RAPL "0/energy_uj", f->root);
     assert_int_equal(chmod(path, 0), 0);
     refused(f, "rapl", LUTRA_ERROR_IO, "sudo chmod");
+}
+
+static void descriptors_are_lacking(void **state)
+{
+    fake *f = *state;
+    f->run_failure = -EMFILE;
+    refused(f, "pmic", LUTRA_ERROR_MEMORY, "Too many open files");
+    refused(f, NULL, LUTRA_ERROR_MEMORY, "Too many open files");
 }
 
 /* ---- what goes wrong on the way ------------------------------------------------------------------ */
@@ -861,6 +869,7 @@ int main(void)
         TEST(the_first_that_can_be_read),
         TEST(there_is_none),
         TEST(permission_is_lacking),
+        TEST(descriptors_are_lacking),
         TEST(a_file_vanishes),
         TEST(what_is_no_power),
         TEST(a_counter_falls_beyond_its_range),
