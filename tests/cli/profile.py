@@ -126,6 +126,18 @@ class Profile(CommandTest):
         # The least that a cache without room must bring is what is compulsory.
         self.assertGreater(bytes_of[0], traffic["compulsory_weight_bytes"])
 
+    def test_a_machine_that_tells_of_no_caches(self):
+        folder = self.folder / "none/lutra"
+        folder.mkdir(parents=True)
+        (folder / "device.json").write_text(json.dumps(description(caches=[])))
+        for on in ((), ("--on", "this")):
+            result = self.lutra_json("profile", self.small, *on, *(() if on else ("--repeat", 3, "--no-energy")),
+                                     env={**os.environ, "XDG_CACHE_HOME": str(folder.parent)})
+            self.assertIsNone(result["traffic"]["modelled_bytes"])
+            for step in result["steps"]:
+                self.assertGreater(step["ms"], 0)
+                self.assertIsNone(step["dram_bytes"])
+
     def test_against(self):
         result = self.profile(MODEL, "--against", self.small)
         self.assertEqual((result["clusters"], result["against"]["clusters"]), (0, 7))
