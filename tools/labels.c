@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables that tell the class of each picture. */
 #define _XOPEN_SOURCE 700 /* realpath */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "dataset.h"
+#include "terminal.h"
 
 #define MAX_COLUMNS 16
 #define BLANKS " \t\r" /* a line of these alone is passed over */
@@ -194,7 +196,7 @@ static lutra_status read_rows(tool_dataset *dataset, const label_table *table, c
     lutra_status status = LUTRA_OK;
     if (table->only_classes)
         status = tool_files_add_folder(&pictures, folder, false, error);
-    for (char *line = text, *next; !status && line; line = next) {
+    for (char *line = text, *next; !status && line && !tool_interrupted(); line = next) {
         next = strchr(line, '\n');
         if (next)
             *next++ = 0;
@@ -209,6 +211,8 @@ static lutra_status read_rows(tool_dataset *dataset, const label_table *table, c
                      ? add_ordered(dataset, table, line_number, line, &pictures, session, imagenet, error)
                      : add_row(dataset, table, line_number, line, folder, session, imagenet, error);
     }
+    if (!status && tool_interrupted())
+        status = tool_io_error(error, table->path, "read it", EINTR);
     if (!status && table->only_classes && dataset->files.n != pictures.n)
         status = tool_dataset_error(error, table->path, "has %zu lines for the %zu pictures in %s",
                                     dataset->files.n, pictures.n, folder);

@@ -98,6 +98,10 @@ static lutra_status check_against_settings(const lutra_binding *binding, const l
     if (settings->pool != LUTRA_POOL_AVERAGE && !vit->class_token)
         return fail(binding, error, LUTRA_ERROR_FORMAT,
                     "the class token is pooled, but the file has none%.0zu%.0zu", 0, 0);
+    if (settings->pool != LUTRA_POOL_TOKEN && vit->distilled &&
+        lutra_binding_has(binding, LUTRA_HEAD_DIST_WEIGHT, 0))
+        return fail(binding, error, LUTRA_ERROR_UNSUPPORTED,
+                    "a head of the distillation token beside an average of the patches%.0zu%.0zu", 0, 0);
     return LUTRA_OK;
 }
 
