@@ -16,7 +16,8 @@
 #include "inputs.h"
 
 char *__real_strdup(const char *text);
-char *__wrap_strdup(const char *text);
+/* Seen by ThreadSanitizer's library too, which calls it. */
+__attribute__((visibility("default"))) char *__wrap_strdup(const char *text);
 
 /* As glibc's allocations may, where they find memory in another way than first tried. */
 char *__wrap_strdup(const char *text)

@@ -207,7 +207,8 @@ static lutra_status parse_list(const char *begin, const char *value, const char 
     char *text = malloc(strlen(begin) + n * (length + 1) + strlen(end) + 1), *at = text;
     json_t *json;
     assert_non_null(text);
-    at += sprintf(at, "%s", begin);
+    memcpy(at, begin, strlen(begin));
+    at += strlen(begin);
     for (size_t i = 0; i < n; i++) {
         memcpy(at, value, length);
         at += length;
@@ -658,7 +659,8 @@ static json_t *with_labels(const char *begin, const char *value, const char *end
 {
     char *text = malloc(strlen(begin) + n * 16 + strlen(end) + 1), *at = text;
     assert_non_null(text);
-    at += sprintf(at, "%s", begin);
+    memcpy(at, begin, strlen(begin));
+    at += strlen(begin);
     for (size_t i = 0; i < n; i++)
         at += snprintf(at, 16, "%s\"%zu\"%s", i ? "," : "", i, value);
     strcpy(at, end);

@@ -96,7 +96,10 @@ static int predict_model(void)
     tool_device device = {0};
     profile_results results = {.n = 0};
     lutra_device_look(&device.device);
-    device.device.clock = device.device.clock_all = 1e9;
+    device.device.clock = device.device.clock_all = device.device.dram_one_core =
+        device.device.dram_all_cores = 1e9;
+    device.device.macs_per_cycle_f32 = device.device.macs_per_cycle_bf16 = device.device.macs_per_cycle_i8 =
+        8;
     const int result = profile_predict(&models, &arguments, &device, &results);
     profile_results_free(&results);
     return result;
