@@ -95,9 +95,9 @@ def span(found, form="{:.2f}x"):
 
 def machine_name(study):
     machine = study["machine"]
-    caches = ", ".join(f"L{i} {size / MIB:g} MiB" if size >= MIB else f"L{i} {size // 1024} KiB"
+    caches = "".join(f", L{i} {size / MIB:g} MiB" if size >= MIB else f", L{i} {size // 1024} KiB"
                        for i, size in enumerate(machine["cache_bytes"], 1))
-    return f"{machine['title']}: {machine['cores']} cores, kernels {machine['isa']}, {caches}"
+    return f"{machine['title']}: {machine['cores']} cores, kernels {machine['isa']}{caches}"
 
 
 # ---- the parts of the page --------------------------------------------------------------------------------------

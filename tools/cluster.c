@@ -26,9 +26,10 @@ static int check_arguments(const tool_arguments *arguments)
         tool_error("--budget gives each matrix a codebook of its own: not with --scope model");
         return TOOL_USAGE;
     }
-    const char *const not_report[] = {arguments->inputs[0], arguments->output, arguments->calibrate};
-    if (tool_check_output(arguments->output, arguments->inputs, 1, &error) ||
-        (arguments->report && tool_check_document(arguments->report, not_report, 3, &error)) ||
+    const char *const others[] = {arguments->inputs[0], arguments->calibrate, arguments->model.labels,
+                                  arguments->output};
+    if (tool_check_output(arguments->output, others, 3, &error) ||
+        (arguments->report && tool_check_document(arguments->report, others, 4, &error)) ||
         lutra_isa(&isa, &error))
         return tool_fail(&error);
     return TOOL_DONE;

@@ -152,8 +152,10 @@ static lutra_status find_labels(const char *folder, char **labels, lutra_error *
     *labels = NULL;
     if (!path)
         return tool_io_error(error, folder, "read the folder", ENOMEM);
-    if (stat(path, &info) != 0)
+    if (lstat(path, &info) != 0) /* a link that leads nowhere is there */
         status = errno == ENOENT ? LUTRA_OK : tool_io_error(error, path, "examine it", errno);
+    else if (stat(path, &info) != 0)
+        status = tool_io_error(error, path, "examine it", errno);
     else if (S_ISREG(info.st_mode)) /* a FIFO in its place would not end */
         *labels = path;
     if (!*labels)

@@ -115,7 +115,7 @@ static int run(const tool_arguments *arguments)
     int result = tool_files_expand(&files, arguments->inputs + named, n_pictures, &unreadable);
     if (!result && files.n == 0)
         result = TOOL_FAILED; /* each input has been complained about */
-    else if (tool_check_output(arguments->output, (const char *const *)files.paths, files.n, &error))
+    if (!result && tool_check_output(arguments->output, (const char *const *)files.paths, files.n, &error))
         result = tool_fail(&error);
     if (!result)
         result =

@@ -134,17 +134,29 @@ lutra_status tool_check_output(const char *output, const char *const *inputs, si
     if (!*name || tool_is_folder(output))
         return refuse_output(error, output, "is a folder; name a file to write");
     for (size_t i = 0; i < n; i++)
-        if (inputs[i] && is_same_place(output, inputs[i]))
+        if (inputs[i] && is_same_place(output, inputs[i] + (inputs[i][0] == '@' && inputs[i][1])))
             return refuse_output(error, output, "is an input too; name another file to write");
     return LUTRA_OK;
+}
+
+/* By its name, where it is there. */
+static bool is_configuration(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    return (strcmp(name, "config.json") == 0 || strcmp(name, "preprocessor_config.json") == 0) &&
+           access(path, F_OK) == 0;
 }
 
 lutra_status tool_check_document(const char *output, const char *const *inputs, size_t n, lutra_error *error)
 {
     const lutra_status status = tool_check_output(output, inputs, n, error);
-    return status || !tool_is_model(output)
-               ? status
-               : refuse_output(error, output, "is a model; name another file to write");
+    if (status)
+        return status;
+    if (tool_is_model(output))
+        return refuse_output(error, output, "is a model; name another file to write");
+    if (is_configuration(output))
+        return refuse_output(error, output, "is the configuration of a model; name another file to write");
+    return LUTRA_OK;
 }
 
 /* The rest of what `descriptor` reads, ended by 0 -> `bytes` [`*n` + 1]; an error number, or 0. */
@@ -187,15 +199,16 @@ static int read_rest(int descriptor, char **bytes, size_t *n)
 lutra_status tool_read_file(const char *path, char **bytes, size_t *n, lutra_error *error)
 {
     const bool standard_input = strcmp(path, "-") == 0;
+    const char *name = standard_input ? "standard input" : path;
     /* O_NONBLOCK: nobody may ever write to a FIFO, and Ctrl-C is to end the waiting for it. */
     const int descriptor = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     *bytes = NULL;
     if (descriptor < 0)
-        return tool_io_error(error, path, "open it", errno);
+        return tool_io_error(error, name, "open it", errno);
     const int number = read_rest(descriptor, bytes, n);
     if (!standard_input)
         close(descriptor);
-    return number ? tool_io_error(error, path, "read it", number) : LUTRA_OK;
+    return number ? tool_io_error(error, name, "read it", number) : LUTRA_OK;
 }
 
 /* To whoever reads a text up to its 0, all behind one within it would be missing. */

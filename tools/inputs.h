@@ -37,10 +37,11 @@ char *tool_join(const char *folder, const char *name);
 /* The IO error of `number` (errno): "PATH: cannot ACTION: No such file or directory". */
 lutra_status tool_io_error(lutra_error *error, const char *path, const char *action, int number);
 
-/* Refuses, before hours of work, an output that is a folder or lies in none, or is one of the `n` inputs
- * (NULLs among them are passed over). */
+/* Refuses, before hours of work, an output that is a folder or lies in none, or is one of the `n` inputs or
+ * the list that one names ("@LIST"); NULLs among them are passed over. */
 lutra_status tool_check_output(const char *output, const char *const *inputs, size_t n, lutra_error *error);
-/* The same for what is no model: a model, there or by its name, is refused too. */
+/* The same for what is no model: a model, there or by its name, and a model's configuration are refused too.
+ */
 lutra_status tool_check_document(const char *output, const char *const *inputs, size_t n, lutra_error *error);
 
 /* A whole file of less than 2^30 bytes -> `bytes` [`*n` + 1], ended by 0, allocated; "-" is standard input.

@@ -121,7 +121,7 @@ lutra_status lutra_quadratic_create(const lutra_moments *moments, bool centred, 
         fill(moments, centred, damping, q, h);
         damping *= 10;
         status = lutra_cholesky(h, k, pool, error);
-    } while (status == LUTRA_ERROR_ARGUMENT);
+    } while (status == LUTRA_ERROR_ARGUMENT && isfinite(damping));
     if (status == LUTRA_OK)
         take_factor(h, q);
 cleanup:

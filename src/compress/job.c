@@ -44,23 +44,39 @@ lutra_status lutra_job_name_tensor(const lutra_model *model, const char *name, l
                       "tensor %s: %s", name, message);
 }
 
+static bool is_same_file(const struct stat *file, const char *path)
+{
+    struct stat other;
+    return stat(path, &other) == 0 && other.st_dev == file->st_dev && other.st_ino == file->st_ino;
+}
+
+/* Whether it is `name` in the folder of `path`. */
+static bool is_beside(const struct stat *file, const char *path, const char *name)
+{
+    char beside[4096];
+    const char *slash = strrchr(path, '/');
+    const int folder = slash ? (int)(slash - path + 1) : 0;
+    return (size_t)snprintf(beside, sizeof beside, "%.*s%s", folder, path, name) < sizeof beside &&
+           is_same_file(file, beside);
+}
+
 lutra_status lutra_job_check_output(const lutra_model *model, const char *output, lutra_error *error)
 {
     const lutra_safetensors *file = lutra_model_file(model);
-    const char *path = NULL; /* shard after shard */
-    struct stat out, in;
+    const char *path = lutra_safetensors_path(file); /* the file, or the index of shards */
+    struct stat out;
     if (stat(output, &out) != 0)
         return LUTRA_OK; /* new, or the writer will say what is wrong */
-    for (size_t i = 0; i < lutra_safetensors_count(file); i++) {
-        const char *next = lutra_safetensors_at(file, i)->path;
-        if (next == path)
-            continue;
-        path = next;
-        if (stat(path, &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
-            return lutra_fail(error, LUTRA_ERROR_ARGUMENT, output, LUTRA_NO_OFFSET,
-                              "is a file of the input; name another one to write");
+    bool is_input = is_same_file(&out, path) || is_beside(&out, path, "config.json") ||
+                    is_beside(&out, path, "preprocessor_config.json");
+    for (size_t i = 0; i < lutra_safetensors_count(file) && !is_input; i++) {
+        const char *shard = lutra_safetensors_at(file, i)->path;
+        is_input = shard != path && is_same_file(&out, shard); /* one after the other */
+        path = shard;
     }
-    return LUTRA_OK;
+    return is_input ? lutra_fail(error, LUTRA_ERROR_ARGUMENT, output, LUTRA_NO_OFFSET,
+                                 "is a file of the input; name another one to write")
+                    : LUTRA_OK;
 }
 
 static bool add_name(json_t *names, const char *name, const char *suffix)

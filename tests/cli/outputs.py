@@ -32,6 +32,10 @@ class Outputs(CommandTest):
             with self.subTest(path.name):
                 self.refuses("cluster", path.parent, "-o", path, says=[str(path), "is a file of the input"])
                 self.refuses("export", path.parent, "-o", path, says=[str(path), "is a file of the input"])
+        for path in (self.model / "config.json", self.folder / "shards/model.safetensors.index.json"):
+            with self.subTest(path.name):
+                self.refuses("cluster", path.parent, "-o", path, says=[str(path), "is a file of the input"])
+                self.refuses("cluster", path.parent, "-o", self.folder / "new", "--report", path, says=str(path))
         self.lutra("cluster", self.model, "-o", self.model / "small.safetensors")
 
     def test_a_report_in_the_place_of_the_new_model(self):
@@ -52,6 +56,16 @@ class Outputs(CommandTest):
     def test_a_picture_that_is_read(self):
         for pictures in (self.picture, self.folder / "pictures"):
             self.refuses("embed", MODEL, pictures, "-o", self.picture, says=["picture.png", "is an input"])
+
+    def test_lists_and_labels_that_are_read(self):
+        pictures, labels = self.folder / "list.txt", self.folder / "labels.txt"
+        pictures.write_text(f"{self.picture}\n" * 20)
+        labels.write_text("\n".join("abcdefghij") + "\n")
+        new = self.folder / "new"
+        for option, path in ((["--calibrate", f"@{pictures}"], pictures), (["--labels", labels], labels)):
+            self.refuses("cluster", MODEL, *option, "-o", path, says=[str(path), "is an input"])
+            self.refuses("cluster", MODEL, *option, "-o", new, "--report", path, says=[str(path), "is an input"])
+        self.refuses("embed", MODEL, f"@{pictures}", "-o", pictures, says=[str(pictures), "is an input"])
 
     def test_places_where_nothing_can_be_written(self):
         nowhere = self.folder / "none" / "out"

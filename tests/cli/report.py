@@ -75,12 +75,27 @@ class Report(CommandTest):
         self.fails("profile", MODEL, "--html", self.folder / "nowhere/report.html", "--repeat", 3, "--no-energy", "--quiet", says="nowhere/report.html")
         self.assertEqual([path for path in self.folder.iterdir() if "lutra-tmp" in path.name], [])
 
-    @unittest.skipUnless(CHROMIUM and shutil.which("node"), "no Chromium or no Node.js to open it")
-    def test_in_a_browser(self):
-        result = subprocess.run(["node", SOURCE / "tests/cli/report.mjs", NODE_MODULES, CHROMIUM, self.path], capture_output=True,
+    def facts(self, path):
+        """What a browser finds on the page."""
+        result = subprocess.run(["node", SOURCE / "tests/cli/report.mjs", NODE_MODULES, CHROMIUM, path], capture_output=True,
                                 text=True, timeout=240)
         self.assertEqual(result.returncode, 0, result.stderr)
-        facts = json.loads(result.stdout)
+        return json.loads(result.stdout)
+
+    @unittest.skipUnless(CHROMIUM and shutil.which("node"), "no Chromium or no Node.js to open it")
+    def test_unknown_caches_in_a_browser(self):
+        device, path = self.folder / "no-caches.json", self.folder / "no-caches.html"
+        described = json.loads((SOURCE / "data/devices/pi5.json").read_text(encoding="utf-8"))
+        device.write_text(json.dumps({**described, "caches": []}), encoding="utf-8")
+        self.lutra("profile", MODEL, "--on", device, "--html", path, "--quiet")
+        facts = self.facts(path)
+        self.assertEqual(facts["messages"], [])
+        self.assertNotIn("from main memory (model)", facts["text"])
+        self.assertEqual(facts["marks"]["traffic"]["bars"], 1)
+
+    @unittest.skipUnless(CHROMIUM and shutil.which("node"), "no Chromium or no Node.js to open it")
+    def test_in_a_browser(self):
+        facts = self.facts(self.path)
         plan = self.lutra_json("inspect", MODEL, "--plan")["plan"]
         self.assertEqual(facts["messages"], [])
         self.assertEqual(set(facts["requests"]), {"file"})

@@ -145,6 +145,9 @@ static void a_table_that_cannot_be_examined(void **state)
     assert_int_equal(symlink(LABELS, labels), 0);      /* to itself */
     assert_int_equal(class_of_picture("a", 10, ELOOP), -1);
     unlink(labels);
+    assert_int_equal(symlink("nowhere", labels), 0);
+    assert_int_equal(class_of_picture("a", 10, ENOENT), -1);
+    unlink(labels);
     write_text(LABELS, "file\tindex\n" PICTURE "\t3\n");
     free(labels);
 }

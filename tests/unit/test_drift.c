@@ -57,11 +57,13 @@ static void outputs_that_wrap_round(void **state)
     tool_drift_free(&drift);
 }
 
-/* On 32 bits, cut to a size its floats would be none. */
+/* Cut to a size, its floats would be none. */
 static void an_output_beyond_any_size(void **state)
 {
     (void)state;
     tool_drift drift;
+    if (SIZE_MAX > UINT32_MAX)
+        skip(); /* a size holds them */
     for (size_t i = 0; i < N_STEPS; i++)
         written[i] = 8;
     written[2] = sizeof(float) * ((uint64_t)1 << 61);

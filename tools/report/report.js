@@ -25,6 +25,7 @@ const digits = (value, n = 3) => {
 };
 const mib = (bytes) => `${digits(bytes / MIB)} MiB`;
 const sum = (list, key) => list.reduce((total, entry) => total + (entry[key] ?? 0), 0);
+const knowsCaches = (result) => result.steps.every((step) => step.dram_bytes != null);
 
 // What a result is called in legends: short, and different from the others.
 const weights = (result) => (result.clusters ? `${result.clusters} clusters` : "dense");
@@ -77,7 +78,7 @@ function heading() {
     const cards = element("ul", { class: "cards", "aria-label": result.label });
     cards.append(card(`${digits(result.total_ms)} ms`, `${took} time of a run`));
     cards.append(card(mib(sum(result.steps, "weight_bytes")), "weights read in a run"));
-    cards.append(card(mib(sum(result.steps, "dram_bytes")), "from main memory (model)"));
+    if (knowsCaches(result)) cards.append(card(mib(sum(result.steps, "dram_bytes")), "from main memory (model)"));
     const { mj_per_inference: measured, lower_bound_mj: bound, source } = result.energy ?? {};
     cards.append(measured != null ? card(`${digits(measured)} mJ`, `energy an inference (${source})`)
       : card(`≥ ${digits(bound)} mJ`, "energy an inference: no meter, the bare operations and bytes alone"));
@@ -142,7 +143,7 @@ function roofline() {
 function traffic() {
   const rows = results.flatMap((result) => [
     { label: result.label, what: "weights", mib: sum(result.steps, "weight_bytes") / MIB },
-    { label: result.label, what: "from main memory (model)", mib: sum(result.steps, "dram_bytes") / MIB },
+    ...(knowsCaches(result) ? [{ label: result.label, what: "from main memory (model)", mib: sum(result.steps, "dram_bytes") / MIB }] : []),
     ...[["counted_bytes", "from main memory (counted: misses of the last cache)"], ["controller_bytes", "main memory's controllers, all programs (counted)"]]
       .filter(([key]) => result.traffic?.[key] != null).map(([key, what]) => ({ label: result.label, what, mib: result.traffic[key] / MIB })),
   ]);
@@ -197,7 +198,7 @@ const COLUMNS = [
   { key: "gmacs", title: "GMAC/s" },
   { key: "weight_bytes", title: "weights KiB", show: (value) => digits(value / 1024) },
   { key: "activation_bytes", title: "activations KiB", show: (value) => digits(value / 1024) },
-  { key: "dram_bytes", title: "main memory KiB", show: (value) => digits(value / 1024) },
+  { key: "dram_bytes", title: "main memory KiB", show: (value) => (value == null ? "" : digits(value / 1024)) },
   { key: "bound", title: "bound by", text: true },
 ];
 
