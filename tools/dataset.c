@@ -43,9 +43,11 @@ void tool_dataset_free(tool_dataset *dataset)
     *dataset = (tool_dataset){0};
 }
 
-bool tool_class_find(const tool_session *session, const tool_names *imagenet, const char *text, size_t *index)
+size_t tool_class_find(const tool_session *session, const tool_names *imagenet, const char *text,
+                       size_t *index)
 {
     const size_t n_classes = session->info->n_classes;
+    size_t n_found = 0;
     char *end;
     if (text[0] >= '0' && text[0] <= '9') {
         const unsigned long long number = strtoull(text, &end, 10);
@@ -60,15 +62,15 @@ bool tool_class_find(const tool_session *session, const tool_names *imagenet, co
             break;
         if (strcmp(label, text) == 0) {
             *index = i;
-            return true;
+            n_found++;
         }
     }
-    for (size_t i = 0; i < imagenet->n && i < n_classes; i++)
+    for (size_t i = 0; i < imagenet->n && i < n_classes && !n_found; i++)
         if (imagenet->wnid[i] && strcmp(imagenet->wnid[i], text) == 0) {
             *index = i;
-            return true;
+            n_found = 1;
         }
-    return false;
+    return n_found;
 }
 
 /* ---- one folder per class ---------------------------------------------------------------------- */
@@ -92,7 +94,7 @@ static lutra_status add_class(tool_dataset *dataset, const char *folder, const c
 static bool named_class(const tool_session *session, const tool_names *imagenet, const char *name,
                         size_t *index)
 {
-    return name[strspn(name, "0123456789")] != 0 && tool_class_find(session, imagenet, name, index);
+    return name[strspn(name, "0123456789")] != 0 && tool_class_find(session, imagenet, name, index) == 1;
 }
 
 static lutra_status read_folders(tool_dataset *dataset, const char *folder, const tool_session *session,
@@ -100,20 +102,30 @@ static lutra_status read_folders(tool_dataset *dataset, const char *folder, cons
 {
     tool_files names = {0};
     size_t index, n_named = 0;
+    const char *stranger = NULL;
     const size_t n_classes = session->info->n_classes;
     lutra_status status = tool_files_add_subfolders(&names, folder, error);
     if (!status && names.n == 0)
         status = tool_dataset_error(
             error, folder, "holds no folders of classes; --labels FILE can tell the pictures' classes");
     for (size_t i = 0; !status && i < names.n; i++)
-        n_named += named_class(session, imagenet, names.paths[i], &index);
-    if (!status && n_named != names.n && names.n != n_classes)
+        if (named_class(session, imagenet, names.paths[i], &index))
+            n_named++;
+        else
+            stranger = names.paths[i];
+    if (!status && n_named && stranger)
+        status =
+            tool_dataset_error(error, folder,
+                               "%zu of its %zu folders are named as classes of the model, but '%.200s' is "
+                               "not, or as several; --labels FILE can tell the pictures' classes",
+                               n_named, names.n, stranger);
+    if (!status && stranger && names.n != n_classes)
         status =
             tool_dataset_error(error, folder,
                                "its %zu folders are neither named as classes of the model nor as many as its "
                                "%zu classes; --labels FILE can tell the pictures' classes",
                                names.n, n_classes);
-    const bool by_name = n_named == names.n;
+    const bool by_name = !stranger;
     for (size_t i = 0; !status && i < names.n; i++) {
         index = i;
         if (by_name)

@@ -22,9 +22,10 @@ lutra_status tool_dataset_open(tool_dataset *dataset, const tool_arguments *argu
                                const tool_session *session, lutra_error *error);
 void tool_dataset_free(tool_dataset *dataset);
 
-/* How a class is written in labels -> its index; false where it is none of the model's. */
-bool tool_class_find(const tool_session *session, const tool_names *imagenet, const char *text,
-                     size_t *index);
+/* How a class is written in labels -> its index. Returns how many classes of the model are called so: 0, 1 or
+ * more (ImageNet has two cranes). */
+size_t tool_class_find(const tool_session *session, const tool_names *imagenet, const char *text,
+                       size_t *index);
 
 lutra_status tool_dataset_error(lutra_error *error, const char *path, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

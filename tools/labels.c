@@ -91,12 +91,17 @@ static lutra_status recognise(label_table *table, char *first, lutra_error *erro
 static lutra_status class_of(const label_table *table, size_t line, char *text, const tool_session *session,
                              const tool_names *imagenet, size_t *index, lutra_error *error)
 {
-    if (tool_class_find(session, imagenet, text, index))
+    size_t n_found = tool_class_find(session, imagenet, text, index);
+    if (n_found == 0) { /* Kaggle's table of ImageNet goes on with boxes after the wnid. */
+        text[strcspn(text, " ")] = 0;
+        n_found = tool_class_find(session, imagenet, text, index);
+    }
+    if (n_found == 1)
         return LUTRA_OK;
-    /* Kaggle's table of ImageNet goes on with boxes after the wnid. */
-    text[strcspn(text, " ")] = 0;
-    if (tool_class_find(session, imagenet, text, index))
-        return LUTRA_OK;
+    if (n_found > 1)
+        return tool_dataset_error(error, table->path,
+                                  "line %zu: '%.64s' is the name of %zu classes of the model; write an index",
+                                  line, text, n_found);
     return tool_dataset_error(error, table->path,
                               "line %zu: '%.64s' is no class of the model, which has %zu (0..%zu)%s", line,
                               text, session->info->n_classes, session->info->n_classes - 1,

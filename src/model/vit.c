@@ -99,9 +99,12 @@ static lutra_status check_against_settings(const lutra_binding *binding, const l
         return fail(binding, error, LUTRA_ERROR_FORMAT,
                     "the class token is pooled, but the file has none%.0zu%.0zu", 0, 0);
     if (settings->pool != LUTRA_POOL_TOKEN && vit->distilled &&
-        lutra_binding_has(binding, LUTRA_HEAD_DIST_WEIGHT, 0))
+        (!vit->n_classes || lutra_binding_has(binding, LUTRA_HEAD_DIST_WEIGHT, 0)))
         return fail(binding, error, LUTRA_ERROR_UNSUPPORTED,
-                    "a head of the distillation token beside an average of the patches%.0zu%.0zu", 0, 0);
+                    "the distillation token is pooled as well as an average of the patches%.0zu%.0zu", 0, 0);
+    if (settings->pool == LUTRA_POOL_TOKEN_AND_AVERAGE && lutra_binding_has(binding, LUTRA_FC_NORM_WEIGHT, 0))
+        return fail(binding, error, LUTRA_ERROR_UNSUPPORTED,
+                    "a norm behind the pool of the class token and an average%.0zu%.0zu", 0, 0);
     return LUTRA_OK;
 }
 
@@ -113,11 +116,14 @@ static bool find_grid(const lutra_vit_settings *settings, const lutra_vit *vit, 
                       size_t *width, size_t *n_prefix)
 {
     const size_t prefixes[] = {vit->n_prefix, 0, vit->class_token};
-    for (size_t i = 0; i < 3; i++) {
-        *height = settings->native_height / vit->patch;
-        *width = settings->native_width / vit->patch;
-        *n_prefix = prefixes[i];
-        if (*height && *width && *height <= n / *width && *height * *width + prefixes[i] == n)
+    /* Where the configuration does not say what they were trained on, it is what the model is given. */
+    const size_t heights[] = {settings->native_height, settings->preprocessing.height};
+    const size_t widths[] = {settings->native_width, settings->preprocessing.width};
+    for (size_t i = 0; i < 6; i++) {
+        *height = heights[i / 3] / vit->patch;
+        *width = widths[i / 3] / vit->patch;
+        *n_prefix = prefixes[i % 3];
+        if (*height && *width && *height <= n / *width && *height * *width + *n_prefix == n)
             return true;
     }
     for (size_t i = 0; i < 3; i++) {

@@ -207,6 +207,18 @@ class Eval(CommandTest):
                 table.write_bytes(text.encode())
                 self.fails("eval", MODEL, "--images", self.images, "--labels", table, "--quiet", says=["wrong", *says])
 
+    def test_classes_that_share_a_name(self):
+        """As ImageNet's two cranes do."""
+        labels, table = self.folder / "names", self.folder / "table"
+        labels.write_text("\n".join([*CLASSES[:-1], CLASSES[0]]) + "\n")
+        twins = self.folder / "twins.safetensors"
+        self.lutra("cluster", MODEL, "--labels", labels, "-o", twins)
+        table.write_text(f"file\tlabel\n00.png\t{CLASSES[0]}\n")
+        self.fails("eval", twins, "--images", self.images, "--labels", table, "--quiet", says=["line 2", "2 classes"])
+        for index in (0, 9):
+            table.write_text(f"file\tclass_index\n00.png\t{index}\n")
+            self.lutra("eval", twins, "--images", self.images, "--labels", table)
+
     def test_folders_that_do_not_do(self):
         empty = self.folder / "empty"
         empty.mkdir()
@@ -215,6 +227,8 @@ class Eval(CommandTest):
         for name in CLASSES:
             (empty / name).mkdir()
         self.fails("eval", MODEL, "--images", empty, says="no pictures")
+        (empty / CLASSES[3]).rename(empty / "misspelt")
+        self.fails("eval", MODEL, "--images", empty, says=["9 of its 10 folders", "misspelt"])
         self.fails("eval", MODEL, "--images", self.folder / "none", says="No such file")
         self.fails("eval", MODEL, "--images", self.labels, says="Not a directory")
 

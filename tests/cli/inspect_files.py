@@ -125,5 +125,22 @@ class Inspect(CommandTest):
                 self.fails("inspect", path, says=[f"{name}.safetensors", says])
 
 
+class Descriptions(CommandTest):
+    def test_a_norm_behind_the_class_token_and_an_average(self):
+        """No framework has it: the norm is of half of what is pooled."""
+        path = temporary_folder() / "small.safetensors"
+        self.lutra("cluster", SOURCE / "tests/golden/models/timm-average", "-o", path)
+        data = path.read_bytes()
+        size = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:8 + size])
+        config = json.loads(header["__metadata__"]["lutra.config"])
+        self.assertIn("fc_norm.weight", header)
+        config["model"]["pool"] = "token and average"
+        header["__metadata__"]["lutra.config"] = json.dumps(config)
+        text = json.dumps(header).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size:])
+        self.assertIn("a norm behind the pool", self.lutra("inspect", path).stdout)
+
+
 if __name__ == "__main__":
     main()

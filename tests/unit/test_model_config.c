@@ -405,6 +405,38 @@ static void nulls_in_timms_files_are_absent(void **state)
     }
 }
 
+static void run_once(const lutra_model *model, float *logits)
+{
+    lutra_context *context;
+    lutra_error error;
+    uint8_t pixels[12 * 20 * 3];
+    for (size_t i = 0; i < sizeof pixels; i++)
+        pixels[i] = (uint8_t)(37 * i);
+    assert_int_equal(lutra_model_get_info(model)->input_bytes, sizeof pixels);
+    assert_int_equal(lutra_context_create(model, NULL, &context, &error), LUTRA_OK);
+    assert_int_equal(lutra_context_run(context, pixels, 1, logits, NULL, &error), LUTRA_OK);
+    lutra_context_free(context);
+}
+
+/* Where nobody says what pictures the positions are of, it is those that the model is given. */
+static void positions_are_of_the_input(void **state)
+{
+    static const char *const changes[] = {"{}", "{\"model_args\":{\"img_size\":null}}"};
+    float logits[2][5];
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        lutra_error error;
+        lutra_model *model;
+        char *folder = folder_of("timm-not-square", changes[i]);
+        if (lutra_model_open(folder, NULL, &model, &error))
+            fail_msg("%s: %s", changes[i], error.message);
+        run_once(model, logits[i]);
+        lutra_model_close(model);
+        fixture_remove(folder);
+    }
+    assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+}
+
 /* What image processors do where their files do not say, as transformers 5.23's classes have it. */
 static void absent_keys_take_the_processors_defaults(void **state)
 {
@@ -596,6 +628,7 @@ int main(void)
         cmocka_unit_test(labels_of_a_model_without_head_are_ignored),
         cmocka_unit_test(a_missing_preprocessor_leaves_the_models_size),
         cmocka_unit_test(nulls_in_timms_files_are_absent),
+        cmocka_unit_test(positions_are_of_the_input),
         cmocka_unit_test(absent_keys_take_the_processors_defaults),
         cmocka_unit_test(numbers_are_written_as_they_were_read),
         cmocka_unit_test(the_size_before_the_crop_follows_the_inputs),
