@@ -50,11 +50,11 @@ int profile_measure_energy(profile_result *result, const tool_arguments *argumen
     lutra_meter *meter = NULL;
     lutra_context *context = NULL;
     lutra_error error = {0};
-    energy->lower_bound = lower_bound(result);
-    if (result->is_predicted) {
+    if (result->is_predicted) { /* the lower bound, too */
         snprintf(energy->reason, sizeof energy->reason, "nothing was run, all of this is predicted");
         return TOOL_DONE;
     }
+    energy->lower_bound = lower_bound(result);
     if (arguments->no_energy) {
         snprintf(energy->reason, sizeof energy->reason, "--no-energy was given");
         return TOOL_DONE;

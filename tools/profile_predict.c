@@ -21,6 +21,7 @@ static int predict_steps(profile_result *result)
         step->info.weight_bytes = steps[i].weight_bytes;
         step->numbers.seconds = (tool_spread){.p10 = seconds, .median = seconds, .p90 = seconds};
         result->seconds.median += seconds;
+        result->energy.lower_bound += steps[i].millijoules / (double)result->batch;
     }
     result->seconds.p10 = result->seconds.p90 = result->seconds.median;
     free(steps);

@@ -134,15 +134,19 @@ static void move_bytes(const target *t, size_t index, const work *w, lutra_step_
     bind(p, p->dram_bytes, t->n_threads == 1 ? device->dram_one_core : device->dram_all_cores, "DRAM");
 }
 
+/* Where not, what is in bf16 is computed in f32. */
+static bool multiplies_bf16(const lutra_device *device)
+{
+    return device->macs_per_cycle_bf16 > device->macs_per_cycle_f32;
+}
+
 static double pj_of_macs(const target *t, const lutra_step *step, double macs)
 {
     const lutra_device *device = t->device;
     if (step->op == LUTRA_OP_GEMM && t->mode == LUTRA_MODE_INT8)
         return macs * device->pj_mac_i8;
-    const bool multiplies_bf16 = device->macs_per_cycle_bf16 > device->macs_per_cycle_f32;
-    const bool bf16 =
-        step->op == LUTRA_OP_GEMM ? t->mode == LUTRA_MODE_BF16 : attends_in_bf16(t) && multiplies_bf16;
-    return macs * (bf16 ? device->pj_mac_bf16 : device->pj_mac_f32);
+    const bool bf16 = step->op == LUTRA_OP_GEMM ? t->mode == LUTRA_MODE_BF16 : attends_in_bf16(t);
+    return macs * (bf16 && multiplies_bf16(device) ? device->pj_mac_bf16 : device->pj_mac_f32);
 }
 
 static void predict_step(const target *t, size_t index, lutra_step_prediction *p)
@@ -184,7 +188,7 @@ static lutra_status follow_traffic(target *t, uint64_t *bytes /* [n_caches][n_st
 
 lutra_mode lutra_device_mode(const lutra_device *device, const lutra_model *model)
 {
-    return lutra_choose_mode_of(model, true, device->macs_per_cycle_bf16 > device->macs_per_cycle_f32);
+    return lutra_choose_mode_of(model, true, multiplies_bf16(device));
 }
 
 /* Whether all is there by which is divided: a machine that was only looked at has no peaks. */

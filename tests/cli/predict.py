@@ -27,6 +27,18 @@ class Predict(CommandTest):
             self.assertEqual((energy["source"], energy["mj_per_inference"], energy["idle_w"]), ("unavailable", None, None))
             self.assertGreater(energy["lower_bound_mj"], 0)
 
+    def test_energy(self):
+        """Attention beside int8 is in bf16; what is in bf16 takes its energy where the device multiplies it, else f32's."""
+        for device, has_bf16 in (("laptop-avx2", False), ("server-zen4", True)):
+            pj = {name: number["value"] for name, number in json.loads((SOURCE / f"data/devices/{device}.json").read_text())["pj"].items()}
+            bf16 = pj["mac_bf16"] if has_bf16 else pj["mac_f32"]
+            for mode, product, attention in (("f32", pj["mac_f32"], pj["mac_f32"]), ("bf16", bf16, pj["mac_f32"]),
+                                             ("int8", pj["mac_int8"], bf16)):
+                result = self.predict("--on", device, "--mode", mode, "--batch", 3)
+                energy = sum(step["macs"] * (product if step["op"] == "gemm" else attention) + step["dram_bytes"] * pj["dram_byte"]
+                             for step in result["steps"])
+                self.assertAlmostEqual(result["energy"]["lower_bound_mj"] / (1e-9 * energy / 3), 1, places=6, msg=f"{device} {mode}")
+
     def test_the_word_is_always_there(self):
         text = self.lutra("profile", MODEL, "--on", "pi4", "--dense", "--clusters", 16).stdout
         self.assertEqual(text.count("predicted "), 2)

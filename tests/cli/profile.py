@@ -182,6 +182,20 @@ class Profile(CommandTest):
         self.assertRegex(self.lutra("profile", self.small, "--repeat", 1, "--no-energy", env=self.measured).stdout,
                          r"energy: unavailable \(--no-energy.*lower bound from counts, not measured")
 
+    def test_energy_of_bf16(self):
+        """Counted where the machine multiplies bf16, else f32's; as attention beside int8 is."""
+        folder = self.folder / "bf16/lutra"
+        folder.mkdir(parents=True)
+        for peak, pj in ((10, 7), (20, 3)):
+            (folder / "device.json").write_text(json.dumps(description(
+                macs_per_cycle={"f32": number(10), "bf16": number(peak), "int8": number(40)},
+                pj={"dram_byte": number(1), "mac_f32": number(7), "mac_bf16": number(3), "mac_int8": number(2)})))
+            for mode, product, attention in (("f32", 7, 7), ("bf16", pj, 7), ("int8", 2, pj)):
+                result = self.profile(self.small, "--mode", mode, env={**os.environ, "XDG_CACHE_HOME": str(folder.parent)})
+                energy = sum(step["macs"] * (product if step["op"] == "gemm" else attention) + step["dram_bytes"]
+                             for step in result["steps"])
+                self.assertAlmostEqual(result["energy"]["lower_bound_mj"] / (1e-9 * energy), 1, places=6, msg=f"{peak} {mode}")
+
     def test_a_meter_of_ones_own(self):
         """A machine that always draws 5 W: nothing beyond idle, and all of it is raw. The clock is a real one, and a reading
         may wait for a processor: a hundredth is allowed, half of what is promised."""

@@ -190,6 +190,11 @@ static void energy(void **state)
     const double millijoules = 1e-9 * (4.0 * (double)sum.macs + 100.0 * (double)sum.dram_bytes);
     assert_true(fabs(sum.millijoules / millijoules - 1) < 1e-12);
     assert_true(predict(model, &device, LUTRA_MODE_INT8, 1, 1).millijoules < sum.millijoules);
+    /* Where bf16 is not multiplied, it is f32 that is. */
+    lutra_device bf16 = device;
+    bf16.macs_per_cycle_bf16 *= 2;
+    assert_true(predict(model, &device, LUTRA_MODE_BF16, 1, 1).millijoules == sum.millijoules);
+    assert_true(predict(model, &bf16, LUTRA_MODE_BF16, 1, 1).millijoules < sum.millijoules);
 }
 
 static void more_threads_than_cores(void **state)
