@@ -80,6 +80,9 @@ int profile_complete(profile_result *result);
 /* Measures where there is a meter. Fails only where the user's own meter does, or on Ctrl-C. */
 int profile_measure_energy(profile_result *result, const tool_arguments *arguments, tool_progress *progress);
 
+/* Multiply-adds a second that `threads` of the device's cores do at the most. */
+double profile_peak_macs(const lutra_device *device, lutra_mode mode, size_t threads);
+
 typedef enum profile_grouping { PROFILE_ALL, PROFILE_BY_KIND, PROFILE_BY_BLOCK } profile_grouping;
 
 /* The steps from `from` on that are like it (the same operation and place in a block; the same block), taken

@@ -58,11 +58,7 @@ static int predict_devices(const profile_results *results, json_t *list)
 static void set_peaks(json_t *json, const profile_result *result)
 {
     const lutra_device *d = &result->device->device;
-    const double macs = result->mode == LUTRA_MODE_INT8   ? d->macs_per_cycle_i8
-                        : result->mode == LUTRA_MODE_BF16 ? d->macs_per_cycle_bf16
-                                                          : d->macs_per_cycle_f32;
-    const double clock = result->threads > 1 ? d->clock_all : d->clock;
-    const double gmacs = 1e-9 * macs * clock * (double)result->threads;
+    const double gmacs = 1e-9 * profile_peak_macs(d, result->mode, result->threads);
     const double bytes = result->threads > 1 ? d->dram_all_cores : d->dram_one_core;
     json_object_set_new(json, "peak_gmacs", gmacs > 0 ? tool_json_real(gmacs) : json_null());
     json_object_set_new(json, "dram_gb_per_s", bytes > 0 ? tool_json_real(1e-9 * bytes) : json_null());

@@ -37,20 +37,26 @@ const char *profile_kind(const lutra_step_info *info)
 
 /* ---- the roofline ------------------------------------------------------------------------------ */
 
-/* Multiply-adds and bytes a second that `threads` of the device's cores do at the most. */
-static double peak_macs(const lutra_device *device, lutra_mode mode, size_t threads)
+static double cores_of(const lutra_device *device, size_t threads)
 {
-    const double cores = (double)(threads < device->n_cores ? threads : device->n_cores);
+    return (double)(threads < device->n_cores ? threads : device->n_cores);
+}
+
+double profile_peak_macs(const lutra_device *device, lutra_mode mode, size_t threads)
+{
+    const double cores = cores_of(device, threads);
     const double macs = mode == LUTRA_MODE_INT8   ? device->macs_per_cycle_i8
                         : mode == LUTRA_MODE_BF16 ? device->macs_per_cycle_bf16
                                                   : device->macs_per_cycle_f32;
-    return cores * macs * (threads > 1 ? device->clock_all : device->clock);
+    /* The clocks of all cores that work, as lutra_predict has them. */
+    return macs * (cores > 1 ? fmin(cores * device->clock, (double)device->n_cores * device->clock_all)
+                             : device->clock);
 }
 
 /* Level 0 is the first cache; one beyond the last is main memory. */
 static double peak_bytes(const lutra_device *device, size_t level, size_t threads)
 {
-    const double cores = (double)(threads < device->n_cores ? threads : device->n_cores);
+    const double cores = cores_of(device, threads);
     if (level < device->n_caches)
         return cores * device->caches[level].bytes_per_second;
     if (threads == 1 || device->n_cores < 2)
@@ -76,7 +82,7 @@ static void bind_step(const profile_result *result, profile_step *step,
 {
     const lutra_device *device = &result->device->device;
     const lutra_mode mode = tool_type_of_products(step->info.op, result->mode);
-    double longest = (double)step->numbers.macs / peak_macs(device, mode, result->threads);
+    double longest = (double)step->numbers.macs / profile_peak_macs(device, mode, result->threads);
     size_t bound = 0;
     for (size_t cache = 0; cache < device->n_caches; cache++) {
         const double rate = peak_bytes(device, cache + 1, result->threads);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Time, traffic and energy of each step on a described device: the roofline (Williams et al. 2009) with what
  * the kernels lose against it. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -221,6 +222,14 @@ static lutra_status check_device(const lutra_device *device, lutra_error *error)
         device->name);
 }
 
+/* Cores share a budget of power: those that work run as fast as it allows, none faster than alone. */
+static double clock_of(const lutra_device *device, size_t n_threads)
+{
+    if (n_threads == 1)
+        return device->clock;
+    return fmin(device->clock, device->clock_all * ((double)device->n_cores / (double)n_threads));
+}
+
 lutra_status lutra_predict(const lutra_model *model, const lutra_device *device,
                            const lutra_prediction_options *options, lutra_step_prediction *steps,
                            lutra_error *error)
@@ -241,7 +250,7 @@ lutra_status lutra_predict(const lutra_model *model, const lutra_device *device,
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
                           "%zu threads on %s, which has %zu cores", t.n_threads, device->name,
                           device->n_cores);
-    t.clock = t.n_threads == 1 ? device->clock : device->clock_all;
+    t.clock = clock_of(device, t.n_threads);
     status = lutra_allocate(device->n_caches * model->plan.n_steps, sizeof *bytes, "traffic", &bytes, error);
     if (status == LUTRA_OK)
         status = follow_traffic(&t, bytes, error);

@@ -118,6 +118,23 @@ static void the_peak(void **state)
     assert_int_equal(one.n_dram, 0);
 }
 
+/* Cores that share a budget of power are slower together, and never as slow as fewer of them. */
+static void more_threads_are_never_slower(void **state)
+{
+    (void)state;
+    lutra_device device = device_of(1 << 30, 1e18);
+    const double alone = predict(model, &device, LUTRA_MODE_F32, 1, 1).seconds;
+    device.clock_all = 0.4e9; /* as fast as 1.6 cores alone */
+    const double share[] = {1, 1.6, 1.6, 1.6};
+    for (size_t threads = 1; threads <= 4; threads++) {
+        const double seconds = predict(model, &device, LUTRA_MODE_F32, threads, 1).seconds;
+        assert_true(fabs(seconds * share[threads - 1] / alone - 1) < 1e-12);
+    }
+    device.clock_all = 0.7e9;
+    assert_true(fabs(predict(model, &device, LUTRA_MODE_F32, 2, 1).seconds * 2 / alone - 1) < 1e-12);
+    assert_true(fabs(predict(model, &device, LUTRA_MODE_F32, 3, 1).seconds * 2.8 / alone - 1) < 1e-12);
+}
+
 static void what_kernels_lose(void **state)
 {
     (void)state;
@@ -298,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_are_those_of_the_plan),
         cmocka_unit_test(the_peak),
+        cmocka_unit_test(more_threads_are_never_slower),
         cmocka_unit_test(what_kernels_lose),
         cmocka_unit_test(memory),
         cmocka_unit_test(no_cache_is_known),
