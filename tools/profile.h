@@ -80,8 +80,10 @@ int profile_complete(profile_result *result);
 /* Measures where there is a meter. Fails only where the user's own meter does, or on Ctrl-C. */
 int profile_measure_energy(profile_result *result, const tool_arguments *arguments, tool_progress *progress);
 
-/* Multiply-adds a second that `threads` of the device's cores do at the most. */
+/* Multiply-adds and bytes a second that `threads` of the device's cores do and read at the most. Level 0 is
+ * the first cache; one beyond the last is main memory. */
 double profile_peak_macs(const lutra_device *device, lutra_mode mode, size_t threads);
+double profile_peak_bytes(const lutra_device *device, size_t level, size_t threads);
 
 typedef enum profile_grouping { PROFILE_ALL, PROFILE_BY_KIND, PROFILE_BY_BLOCK } profile_grouping;
 

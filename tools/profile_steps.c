@@ -53,14 +53,13 @@ double profile_peak_macs(const lutra_device *device, lutra_mode mode, size_t thr
                              : device->clock);
 }
 
-/* Level 0 is the first cache; one beyond the last is main memory. */
-static double peak_bytes(const lutra_device *device, size_t level, size_t threads)
+double profile_peak_bytes(const lutra_device *device, size_t level, size_t threads)
 {
     const double cores = cores_of(device, threads);
     if (level < device->n_caches)
         return cores * device->caches[level].bytes_per_second;
-    if (threads == 1 || device->n_cores < 2)
-        return device->dram_one_core;
+    if (threads >= device->n_cores)
+        return device->dram_all_cores;
     return fmin(cores * device->dram_one_core, device->dram_all_cores);
 }
 
@@ -85,7 +84,7 @@ static void bind_step(const profile_result *result, profile_step *step,
     double longest = (double)step->numbers.macs / profile_peak_macs(device, mode, result->threads);
     size_t bound = 0;
     for (size_t cache = 0; cache < device->n_caches; cache++) {
-        const double rate = peak_bytes(device, cache + 1, result->threads);
+        const double rate = profile_peak_bytes(device, cache + 1, result->threads);
         const double seconds = rate > 0 ? (double)bytes[cache] / rate : 0;
         bound = seconds > longest ? cache + 1 : bound;
         longest = fmax(seconds, longest);

@@ -123,6 +123,14 @@ static void bind(lutra_step_prediction *p, uint64_t bytes, double rate, const ch
     }
 }
 
+/* Of main memory, to as many cores as work. */
+static double dram_rate(const lutra_device *device, size_t n_threads)
+{
+    if (n_threads == device->n_cores)
+        return device->dram_all_cores;
+    return fmin((double)n_threads * device->dram_one_core, device->dram_all_cores);
+}
+
 /* What each level must deliver is what the one before it does not hold, and the first one all. */
 static void move_bytes(const target *t, size_t index, const work *w, lutra_step_prediction *p)
 {
@@ -132,7 +140,7 @@ static void move_bytes(const target *t, size_t index, const work *w, lutra_step_
         bind(p, p->dram_bytes, device->caches[i].bytes_per_second * (double)t->n_threads, cache_names[i]);
         p->dram_bytes = t->beyond[i][index];
     }
-    bind(p, p->dram_bytes, t->n_threads == 1 ? device->dram_one_core : device->dram_all_cores, "DRAM");
+    bind(p, p->dram_bytes, dram_rate(device, t->n_threads), "DRAM");
 }
 
 /* Where not, what is in bf16 is computed in f32. */

@@ -56,6 +56,18 @@ class Predict(CommandTest):
         self.assertGreater(self.predict("--on", "pi4", "--batch", 8)["total_ms"], 4 * four["total_ms"])
         self.fails("profile", MODEL, "--on", "pi4", "--threads", 5, says="which has 4 cores")
 
+    def test_at_most_the_roofline(self):
+        """A byte a second and small caches: whatever crosses from memory binds."""
+        path = temporary_folder() / "slow.json"
+        device = json.loads((SOURCE / "data/devices/laptop-avx2.json").read_text())
+        for cache in device["caches"]:
+            cache["bytes"]["value"] = 4096
+        device["dram_gb_per_s"] = {"one_core": {"value": 1e-9, "source": "assumed: slow"}, "all_cores": {"value": 4e-9, "source": "assumed: slow"}}
+        path.write_text(json.dumps(device))
+        for threads in (1, 2, 3, 5, 8):
+            for step in self.predict("--on", path, "--threads", threads)["steps"]:
+                self.assertLessEqual(step["percent_of_roofline"], 100.0001, f"{threads} threads, {step['name']}")
+
     def test_unknown_device(self):
         self.fails("profile", MODEL, "--on", "pi6", says=["unknown device 'pi6'", "did you mean pi4 or pi5?", "server-zen3"])
         self.fails("profile", MODEL, "--on", "toaster", says=["unknown device 'toaster'", *DEVICES])

@@ -168,6 +168,20 @@ static void memory(void **state)
     assert_true(fabs(dense.seconds / ((double)dense.dram_bytes / 1e6) - 1) < 1e-12);
 }
 
+/* A core reads no faster beside others, and all of them as fast as the description says. */
+static void memory_of_some_cores(void **state)
+{
+    (void)state;
+    lutra_device device = device_of(1 << 10, 1e6);
+    const double alone = predict(model, &device, LUTRA_MODE_F32, 1, 1).seconds;
+    device.dram_all_cores = 2.5e6;
+    const double share[] = {1, 2, 2.5, 2.5};
+    for (size_t threads = 1; threads <= 4; threads++) {
+        const double seconds = predict(model, &device, LUTRA_MODE_F32, threads, 1).seconds;
+        assert_true(fabs(seconds * share[threads - 1] / alone - 1) < 1e-12);
+    }
+}
+
 /* Then all that a step reads and writes comes from main memory, once. */
 static void no_cache_is_known(void **state)
 {
@@ -318,6 +332,7 @@ int main(void)
         cmocka_unit_test(more_threads_are_never_slower),
         cmocka_unit_test(what_kernels_lose),
         cmocka_unit_test(memory),
+        cmocka_unit_test(memory_of_some_cores),
         cmocka_unit_test(no_cache_is_known),
         cmocka_unit_test(an_endless_cache),
         cmocka_unit_test(energy),
