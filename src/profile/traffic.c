@@ -126,6 +126,16 @@ static void bring_group(trace *t, const product *p, size_t first, size_t n, size
     touch_bytes(t, t->scratch + scratch, 0, panels * p->bring_bytes);
 }
 
+/* Rows that follow each other tightly share lines. */
+static size_t activation_lines(const product *p, size_t m)
+{
+    const size_t k = p->matrix->k;
+    const size_t ld = p->step->rows == 1 ? p->step->a.stride : p->step->a.ld;
+    if (p->i8)
+        return m * lutra_divide_up(k, LINE);
+    return ld == k ? lutra_divide_up(m * k, FLOATS_OF_LINE) : m * lutra_divide_up(k, FLOATS_OF_LINE);
+}
+
 /* Lines that a group touches beside the activations. */
 static size_t group_lines(const product *p, size_t m)
 {
@@ -143,7 +153,7 @@ typedef enum reading { READ, ALL_THERE, ALL_GONE } reading;
 
 static reading reading_of(const trace *t, const product *p, size_t m, size_t since)
 {
-    const size_t activations = m * lutra_divide_up(p->i8 ? p->matrix->k : p->matrix->k * sizeof(float), LINE);
+    const size_t activations = activation_lines(p, m);
     if (activations >= t->capacity)
         return ALL_GONE;
     return activations + since + group_lines(p, m) < t->capacity / 2 ? ALL_THERE : READ;
@@ -163,7 +173,7 @@ static void multiply_rows(trace *t, const product *p, size_t first_row, size_t m
         bring_group(t, p, first, width, scratch);
         since = how == READ ? 0 : since + group_lines(p, m);
         if (how == ALL_GONE)
-            t->misses += m * lutra_divide_up(p->i8 ? p->matrix->k : p->matrix->k * sizeof(float), LINE);
+            t->misses += activation_lines(p, m);
         for (size_t row = first_row; row < first_row + m; row++) {
             if (how == READ)
                 touch_activations(t, p, first_row, row);

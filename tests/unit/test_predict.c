@@ -213,6 +213,28 @@ static void an_endless_cache(void **state)
         assert_int_equal(bytes[i], 0);
 }
 
+/* Rows of 20 floats share lines. That they are gone is known where they fill the cache, and found line by
+ * line where they nearly do, which comes to the same. */
+static void rows_that_share_lines(void **state)
+{
+    (void)state;
+    enum { BATCH = 64, LINE = 64 };
+    uint64_t known[256], found[256];
+    lutra_step_info info = {.name = ""};
+    size_t fc1 = 0;
+    assert_true(n_steps <= 256);
+    setenv("LUTRA_ISA", "reference", 1); /* whose groups of outputs are narrow: enough of them are between */
+    for (size_t i = n_steps; i-- > 0 && strcmp(info.name, "blocks.0.mlp.fc1") != 0; fc1 = i)
+        assert_int_equal(lutra_model_step(model, i, &info, NULL), LUTRA_OK);
+    const uint64_t rows = BATCH * info.m;
+    assert_int_equal(info.k, 20);
+    assert_int_equal(lutra_model_traffic(model, LUTRA_MODE_F32, BATCH, rows * LINE, known, NULL), LUTRA_OK);
+    assert_int_equal(lutra_model_traffic(model, LUTRA_MODE_F32, BATCH, (2 * rows + 50) * LINE, found, NULL),
+                     LUTRA_OK);
+    unsetenv("LUTRA_ISA");
+    assert_int_equal(known[fc1], found[fc1]);
+}
+
 static void energy(void **state)
 {
     (void)state;
@@ -339,6 +361,7 @@ int main(void)
         cmocka_unit_test(more_threads_than_cores),
         cmocka_unit_test(an_incomplete_device),
         cmocka_unit_test(costs_are_found),
+        cmocka_unit_test(rows_that_share_lines),
     };
     return cmocka_run_group_tests(tests, open_models, close_models);
 }
