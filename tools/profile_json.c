@@ -77,7 +77,7 @@ static json_t *traffic_json(const profile_result *result)
     json_object_set_new(json, "modelled_bytes",
                         device->n_caches ? tool_json_size(result->all.dram_bytes) : json_null());
     json_object_set_new(json, "modelled_cache_bytes",
-                        device->n_caches ? tool_json_size(device->caches[device->n_caches - 1].bytes)
+                        device->n_caches ? tool_json_size(profile_cache_bytes(result, device->n_caches - 1))
                                          : json_null());
     set_counted(json, "counted_bytes", result, PROFILE_MISSES);
     set_counted(json, "controller_bytes", result, PROFILE_CONTROLLERS);

@@ -92,6 +92,14 @@ static void bind_step(const profile_result *result, profile_step *step,
     step->numbers.roofline[bound] = longest;
 }
 
+uint64_t profile_cache_bytes(const profile_result *result, size_t cache)
+{
+    const lutra_device *device = &result->device->device;
+    const size_t cores = result->threads < device->n_cores ? result->threads : device->n_cores;
+    const size_t shared_by = device->caches[cache].shared_by;
+    return (cores + shared_by - 1) / shared_by * device->caches[cache].bytes;
+}
+
 int profile_complete(profile_result *result)
 {
     const lutra_device *device = &result->device->device;
@@ -102,7 +110,8 @@ int profile_complete(profile_result *result)
         return tool_out_of_memory();
     for (size_t cache = 0; cache < device->n_caches; cache++)
         if (lutra_model_traffic(result->model->model, result->mode, result->batch,
-                                device->caches[cache].bytes, traffic + cache * result->n_steps, &error)) {
+                                profile_cache_bytes(result, cache), traffic + cache * result->n_steps,
+                                &error)) {
             free(traffic);
             return tool_fail(&error);
         }

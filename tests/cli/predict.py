@@ -68,6 +68,19 @@ class Predict(CommandTest):
             for step in self.predict("--on", path, "--threads", threads)["steps"]:
                 self.assertLessEqual(step["percent_of_roofline"], 100.0001, f"{threads} threads, {step['name']}")
 
+    def test_at_most_the_roofline_of_all_caches(self):
+        """Two cores have two caches of the second level."""
+        path = temporary_folder() / "small.json"
+        device = json.loads((SOURCE / "data/devices/server-zen4.json").read_text())
+        for cache, size in zip(device["caches"], (1024, 8192, 65536)):
+            cache["bytes"]["value"] = size
+            if "gb_per_s" in cache:
+                cache["gb_per_s"]["value"] *= 1e-6
+        path.write_text(json.dumps(device))
+        for threads in (1, 2):
+            for step in self.predict("--on", path, "--threads", threads)["steps"]:
+                self.assertLessEqual(step["percent_of_roofline"], 100.0001, f"{threads} threads, {step['name']}")
+
     def test_unknown_device(self):
         self.fails("profile", MODEL, "--on", "pi6", says=["unknown device 'pi6'", "did you mean pi4 or pi5?", "server-zen3"])
         self.fails("profile", MODEL, "--on", "toaster", says=["unknown device 'toaster'", *DEVICES])
