@@ -21,7 +21,7 @@
 #include "kernels/table.h"
 #include "tiny_model.h"
 
-enum { MAX_LEVELS = 16, BATCH = 3, MAX_OUTPUTS = 4096 };
+enum { MAX_LEVELS = 16, USUAL_BATCH = 3, MAX_BATCH = 9, MAX_OUTPUTS = 4096 };
 
 /* The same numbers summed in another order, as in tests/golden/test_roundtrip.c. */
 #define F32_BETWEEN_LEVELS 1e-4
@@ -32,6 +32,7 @@ enum { MAX_LEVELS = 16, BATCH = 3, MAX_OUTPUTS = 4096 };
 #define BF16_BETWEEN_LEVELS 0.004
 
 static uint64_t round_seed;
+static size_t n_pictures; /* of a round's model */
 static double worst_f32, worst_export, worst_int8, worst_bf16;
 static size_t n_compared, n_products;
 
@@ -58,6 +59,11 @@ static size_t below(uint64_t *state, size_t limit)
 
 /* ---- models --------------------------------------------------------------------------------------- */
 
+static bool is_unusual(void)
+{
+    return round_seed % 3 == 1; /* by the seed, for the others to make the models that they always made */
+}
+
 static tiny_model random_model(uint64_t *state)
 {
     static const lutra_dtype dtypes[] = {LUTRA_F32, LUTRA_F32, LUTRA_F16, LUTRA_BF16, LUTRA_F64};
@@ -82,6 +88,47 @@ static tiny_model random_model(uint64_t *state)
     return model;
 }
 
+/* Heads, rows and grids of the sizes at which the code takes other paths, one kind at a time. */
+static void change_size(tiny_model *model, uint64_t *state)
+{
+    const size_t kind = below(state, 24);
+    if (kind < 2) {
+        model->depth = 1;
+        model->grid_height = 16 + below(state, 3);
+        model->grid_width = 16 + below(state, 3);
+        return;
+    }
+    model->grid_height = 1 + below(state, 3);
+    model->grid_width = 1 + below(state, 3);
+    if (kind < 8) { /* norms of fewer than 4 numbers would magnify every rounding */
+        model->n_heads += 3;
+        model->dim = model->n_heads * (1 + below(state, 3));
+    } else if (kind < 14) {
+        model->dim = model->n_heads * (17 + 2 * below(state, 25));
+    } else if (kind < 23) { /* rows of activations have gaps between them */
+        model->mlp_dim = 1024 * (1 + below(state, 2));
+    } else { /* as those of queries, keys and values; 4 million weights */
+        model->dim = 1024;
+        model->depth = 1;
+        model->n_heads = 16;
+        model->grid_height = model->grid_width = 1;
+        model->dtype = LUTRA_BF16;
+    }
+}
+
+static void make_unusual(tiny_model *model, uint64_t *state)
+{
+    change_size(model, state);
+    if (below(state, 3) == 0)
+        model->n_classes = 1 + below(state, 300);
+    model->separate_qkv = below(state, 2);
+    if (model->distilled || below(state, 2))
+        return;
+    model->pool = LUTRA_POOL_AVERAGE;
+    model->no_class_token = below(state, 2);
+    model->fc_norm = below(state, 2);
+}
+
 static lutra_cluster_options random_options(uint64_t *state)
 {
     static const size_t counts[] = {2, 3, 4, 16, 64, 128, 256};
@@ -99,60 +146,88 @@ static lutra_cluster_options random_options(uint64_t *state)
 
 typedef struct outputs {
     size_t n; /* of a picture: logits, then features */
-    float values[BATCH * MAX_OUTPUTS];
+    float values[MAX_BATCH * MAX_OUTPUTS];
 } outputs;
 
-static void run(const lutra_model *model, const char *level, lutra_mode mode, size_t n_threads,
-                const uint8_t *pixels, size_t batch, outputs *out)
+static lutra_context *open_context(const lutra_model *model, const char *level, lutra_mode mode,
+                                   size_t n_threads, size_t max_batch)
 {
-    const lutra_model_info *info = lutra_model_get_info(model);
-    const lutra_context_options options = {.n_threads = n_threads, .max_batch = batch, .mode = mode};
+    const lutra_context_options options = {.n_threads = n_threads, .max_batch = max_batch, .mode = mode};
     lutra_context *context;
     lutra_error error;
     setenv("LUTRA_ISA", level, 1);
+    check(lutra_context_create(model, &options, &context, &error), &error);
+    return context;
+}
+
+static void run(lutra_context *context, const lutra_model *model, const char *level, const uint8_t *pixels,
+                size_t batch, outputs *out)
+{
+    const lutra_model_info *info = lutra_model_get_info(model);
+    lutra_error error;
     out->n = info->n_classes + info->n_features;
     fuzz_require(out->n <= MAX_OUTPUTS);
-    check(lutra_context_create(model, &options, &context, &error), &error);
     float *logits = out->values, *features = out->values + batch * info->n_classes;
     check(lutra_context_run(context, pixels, batch, info->n_classes ? logits : NULL, features, &error),
           &error);
-    lutra_context_free(context);
     for (size_t i = 0; i < batch * out->n; i++)
         if (!isfinite(out->values[i]))
             fail("an output is not finite", level, (double)out->values[i]);
 }
 
-static double largest_difference(const outputs *a, const outputs *b, size_t batch)
+/* All pictures, in a context for as many. */
+static void run_all(const lutra_model *model, const char *level, lutra_mode mode, const uint8_t *pixels,
+                    outputs *out)
+{
+    lutra_context *context = open_context(model, level, mode, 1, n_pictures);
+    run(context, model, level, pixels, n_pictures, out);
+    lutra_context_free(context);
+}
+
+static double largest_difference(const outputs *a, const outputs *b)
 {
     double largest = 0;
-    for (size_t i = 0; i < batch * a->n; i++)
+    for (size_t i = 0; i < n_pictures * a->n; i++)
         largest = fmax(largest, fabs((double)a->values[i] - (double)b->values[i]));
     return largest;
 }
 
-static double relative_difference(const outputs *a, const outputs *b, size_t batch)
+static double relative_difference(const outputs *a, const outputs *b)
 {
     double difference = 0, power = 0;
-    for (size_t i = 0; i < batch * a->n; i++) {
+    for (size_t i = 0; i < n_pictures * a->n; i++) {
         difference += pow((double)a->values[i] - (double)b->values[i], 2);
         power += pow((double)b->values[i], 2);
     }
     return sqrt(difference / power);
 }
 
-/* Threads, and the pictures that run along, must not change a bit. */
-static void check_same(const lutra_model *model, const char *level, lutra_mode mode, const uint8_t *pixels,
-                       const outputs *batch)
+/* Runs `n` pictures from `first`, which must yield what they did among all. */
+static void check_part(lutra_context *context, const lutra_model *model, const char *level,
+                       const uint8_t *pixels, size_t first, size_t n, const outputs *all)
 {
-    static outputs other;
+    static outputs part;
     const lutra_model_info *info = lutra_model_get_info(model);
-    run(model, level, mode, 3, pixels, BATCH, &other);
-    if (memcmp(batch->values, other.values, BATCH * batch->n * sizeof *batch->values) != 0)
-        fail("three threads differ from one", level, largest_difference(batch, &other, BATCH));
-    run(model, level, mode, 2, pixels + (BATCH - 1) * info->input_bytes, 1, &other);
-    const float *features = batch->values + BATCH * info->n_classes + (BATCH - 1) * info->n_features;
-    if (memcmp(other.values + info->n_classes, features, info->n_features * sizeof *features) != 0)
-        fail("a picture alone differs from one among others", level, 0);
+    const size_t n_classes = info->n_classes, n_features = info->n_features;
+    const float *features = all->values + n_pictures * n_classes + first * n_features;
+    run(context, model, level, pixels + first * info->input_bytes, n, &part);
+    if (memcmp(part.values, all->values + first * n_classes, n * n_classes * sizeof *part.values) != 0 ||
+        memcmp(part.values + n * n_classes, features, n * n_features * sizeof *features) != 0)
+        fail("a picture differs with the threads or the pictures that run along", level, (double)n);
+}
+
+/* Threads, the pictures that run along, and those that ran before must not change a bit. */
+static void check_same(const lutra_model *model, const char *level, lutra_mode mode, const uint8_t *pixels,
+                       const outputs *all)
+{
+    lutra_context *context = open_context(model, level, mode, 3, n_pictures + 2);
+    check_part(context, model, level, pixels, 1, (n_pictures + 1) / 2, all);
+    check_part(context, model, level, pixels, 0, n_pictures, all);
+    check_part(context, model, level, pixels, n_pictures / 2, 1, all);
+    lutra_context_free(context);
+    context = open_context(model, level, mode, 2, 1);
+    check_part(context, model, level, pixels, n_pictures - 1, 1, all);
+    lutra_context_free(context);
 }
 
 static void compare_levels(const lutra_model *model, const uint8_t *pixels)
@@ -161,13 +236,13 @@ static void compare_levels(const lutra_model *model, const uint8_t *pixels)
     for (lutra_mode mode = LUTRA_MODE_F32; mode <= LUTRA_MODE_INT8; mode++) {
         for (size_t i = 0; i < n_levels; i++) {
             outputs *out = i == 0 ? &reference : &other;
-            run(model, levels[i], mode, 1, pixels, BATCH, out);
+            run_all(model, levels[i], mode, pixels, out);
             check_same(model, levels[i], mode, pixels, out);
             n_compared++;
             if (i == 0)
                 continue;
-            const double difference = mode == LUTRA_MODE_F32 ? largest_difference(&other, &reference, BATCH)
-                                                             : relative_difference(&other, &reference, BATCH);
+            const double difference = mode == LUTRA_MODE_F32 ? largest_difference(&other, &reference)
+                                                             : relative_difference(&other, &reference);
             double *worst = mode == LUTRA_MODE_F32    ? &worst_f32
                             : mode == LUTRA_MODE_BF16 ? &worst_bf16
                                                       : &worst_int8;
@@ -188,9 +263,9 @@ static void compare_with_export(const lutra_model *clustered, const lutra_model 
 {
     static outputs one, other;
     for (size_t i = 0; i < n_levels; i++) {
-        run(clustered, levels[i], LUTRA_MODE_F32, 1, pixels, BATCH, &one);
-        run(exported, levels[i], LUTRA_MODE_F32, 1, pixels, BATCH, &other);
-        const double difference = largest_difference(&one, &other, BATCH);
+        run_all(clustered, levels[i], LUTRA_MODE_F32, pixels, &one);
+        run_all(exported, levels[i], LUTRA_MODE_F32, pixels, &other);
+        const double difference = largest_difference(&one, &other);
         worst_export = fmax(worst_export, difference);
         if (!(difference <= CLUSTERED_AGAINST_EXPORT))
             fail("the clustered model differs from its export", levels[i], difference);
@@ -218,8 +293,14 @@ static void compare_models(uint64_t *state, const char *folder)
     lutra_model *models[3];
     lutra_error error;
     size_t size;
-    const tiny_model shape = random_model(state);
+    tiny_model shape = random_model(state);
     const lutra_cluster_options options = random_options(state);
+    n_pictures = USUAL_BATCH;
+    if (is_unusual()) {
+        make_unusual(&shape, state);
+        if (shape.grid_height < 16)
+            n_pictures = 5 + below(state, MAX_BATCH - 4);
+    }
     snprintf(dense, sizeof dense, "%s/%llu-dense.safetensors", folder, (unsigned long long)round_seed);
     snprintf(clustered, sizeof clustered, "%s/%llu-clustered.safetensors", folder,
              (unsigned long long)round_seed);
@@ -234,7 +315,7 @@ static void compare_models(uint64_t *state, const char *folder)
     check(lutra_model_open(dense, NULL, &models[0], &error), &error);
     check(lutra_model_open(clustered, NULL, &models[1], &error), &error);
     check(lutra_model_open(exported, NULL, &models[2], &error), &error);
-    const size_t n_pixels = BATCH * lutra_model_get_info(models[0])->input_bytes;
+    const size_t n_pixels = n_pictures * lutra_model_get_info(models[0])->input_bytes;
     uint8_t *pixels = malloc(n_pixels);
     fuzz_require(pixels);
     for (size_t i = 0; i < n_pixels; i++)

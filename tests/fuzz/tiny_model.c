@@ -107,7 +107,13 @@ static void add_block(struct builder *builder, const tiny_model *model, size_t b
     const size_t dim = model->dim;
     snprintf(prefix, sizeof prefix, "blocks.%zu.", block);
     add_norm(builder, dim, prefix, "norm1");
-    add_linear(builder, model, 3 * dim, dim, prefix, "attn.qkv");
+    if (model->separate_qkv) {
+        add_linear(builder, model, dim, dim, prefix, "attention.attention.query");
+        add_linear(builder, model, dim, dim, prefix, "attention.attention.key");
+        add_linear(builder, model, dim, dim, prefix, "attention.attention.value");
+    } else {
+        add_linear(builder, model, 3 * dim, dim, prefix, "attn.qkv");
+    }
     add_linear(builder, model, dim, dim, prefix, "attn.proj");
     if (model->layer_scale)
         add_vector(builder, dim, 0.5, 0.2, "%sls1.gamma", prefix);
@@ -122,9 +128,10 @@ static void add_tensors(struct builder *builder, const tiny_model *model)
 {
     const size_t dim = model->dim, patch = model->patch;
     const size_t n_features = model->pool == LUTRA_POOL_TOKEN_AND_AVERAGE ? 2 * dim : dim;
-    const size_t n_tokens =
-        1 + model->distilled + model->n_registers + model->grid_height * model->grid_width;
-    add(builder, "cls_token", LUTRA_F32, (const size_t[]){1, 1, dim, 0}, 0, 0.5);
+    const size_t n_prefix = (size_t)!model->no_class_token + model->distilled + model->n_registers;
+    const size_t n_tokens = n_prefix + model->grid_height * model->grid_width;
+    if (!model->no_class_token)
+        add(builder, "cls_token", LUTRA_F32, (const size_t[]){1, 1, dim, 0}, 0, 0.5);
     if (model->distilled)
         add(builder, "dist_token", LUTRA_F32, (const size_t[]){1, 1, dim, 0}, 0, 0.5);
     if (model->n_registers)
@@ -137,7 +144,7 @@ static void add_tensors(struct builder *builder, const tiny_model *model)
         add_norm(builder, dim, "", "norm_pre");
     for (size_t block = 0; block < model->depth; block++)
         add_block(builder, model, block);
-    add_norm(builder, dim, "", "norm");
+    add_norm(builder, dim, "", model->fc_norm ? "fc_norm" : "norm");
     if (model->n_classes)
         add_linear(builder, model, model->n_classes, n_features, "", "head");
     if (model->n_classes && model->distilled)

@@ -15,6 +15,9 @@ typedef struct tiny_model {
     size_t n_classes;                           /* 0: no head */
     size_t n_registers;
     bool distilled, layer_scale, norm_pre, gelu_tanh;
+    bool no_class_token; /* averages only */
+    bool fc_norm;        /* of the pooled features, in place of the last tokens' norm */
+    bool separate_qkv;   /* three matrices, as Hugging Face has them */
     lutra_pool pool;
     lutra_dtype dtype; /* of the matrices: F64, F32, F16 or BF16 */
 } tiny_model;
