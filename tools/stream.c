@@ -168,8 +168,9 @@ int tool_classify_stream(const tool_arguments *arguments, const tool_session *se
     } else {
         result = classify_frames(arguments, session, &s);
         /* After a failure the reader may wait for a camera that never ends: it waits where it can be
-         * cancelled. */
-        pthread_cancel(reader);
+         * cancelled. Once interrupted it ends by itself. */
+        if (!tool_interrupted())
+            pthread_cancel(reader);
         pthread_join(reader, NULL);
     }
     tool_frame_free(&s.cutter);
