@@ -42,7 +42,7 @@ class Leaks(CommandTest):
             (0, "classify", small, SOURCE / "tests/golden/images/exif_6.jpg", SOURCE / "tests/golden/images/lossy.webp", "--copy"),
             (0, "eval", small, "--images", images, "--labels", table, "--against", MODEL),
             (0, "compare", small, MODEL, "--images", images, "--steps"),
-            (0, "embed", small, images, "-o", out),
+            (0, "embed", small, images, "-o", folder / "out.npy"),
             (0, "bench", small, "--repeat", "1"),
             (0, "profile", small, "--on", "pi5", "--json"),
             (3, "classify", small, half, picture, folder / "none.png"),
