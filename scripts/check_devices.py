@@ -70,9 +70,10 @@ def published_problems(device):
 
 
 def peak_ms(device, entry):
-    threads = min(entry["threads"], device["cores"]["value"])
-    clock = device.get("clock_all_ghz", device["clock_ghz"]) if threads > 1 else device["clock_ghz"]
-    macs_per_second = device["macs_per_cycle"][entry["type"]]["value"] * clock["value"] * 1e9 * threads
+    cores, alone = device["cores"]["value"], device["clock_ghz"]["value"]
+    together = device.get("clock_all_ghz", device["clock_ghz"])["value"]
+    clocks = min(min(entry["threads"], cores) * alone, cores * together)  # of all that work, as in predictions
+    macs_per_second = device["macs_per_cycle"][entry["type"]]["value"] * clocks * 1e9
     return 1e3 * entry["macs"] / macs_per_second
 
 
