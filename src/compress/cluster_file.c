@@ -11,8 +11,6 @@
 #include "compress/source.h"
 #include "compress/spending.h"
 
-#define MAX_PICTURES 1024 /* in all: they run in one batch */
-
 typedef struct cluster_job {
     lutra_job job;
     const lutra_cluster_options *options;
@@ -175,12 +173,13 @@ static lutra_status check_options(const lutra_cluster_options *options, lutra_er
         return refuse(error, "one codebook for the whole model (scope model) must be F32");
     if (options->calibration_pixels && options->n_calibration_pictures == 0)
         return refuse(error, "no calibration pictures");
+    /* All run in one batch. */
     if (options->calibration_pixels &&
-        (options->n_calibration_pictures > MAX_PICTURES ||
-         options->n_validation_pictures > MAX_PICTURES - options->n_calibration_pictures))
+        (options->n_calibration_pictures > LUTRA_MAX_BATCH ||
+         options->n_validation_pictures > LUTRA_MAX_BATCH - options->n_calibration_pictures))
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
                           "%zu calibration and %zu validation pictures: at most %d in all",
-                          options->n_calibration_pictures, options->n_validation_pictures, MAX_PICTURES);
+                          options->n_calibration_pictures, options->n_validation_pictures, LUTRA_MAX_BATCH);
     return options->budget_unit ? check_budget(options, error) : LUTRA_OK;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/memory.h"
+#include "base/path.h"
 #include "format/clustered.h"
 #include "format/json.h"
 
@@ -54,10 +55,7 @@ static bool is_same_file(const struct stat *file, const char *path)
 static bool is_beside(const struct stat *file, const char *path, const char *name)
 {
     char beside[4096];
-    const char *slash = strrchr(path, '/');
-    const int folder = slash ? (int)(slash - path + 1) : 0;
-    return (size_t)snprintf(beside, sizeof beside, "%.*s%s", folder, path, name) < sizeof beside &&
-           is_same_file(file, beside);
+    return lutra_path_beside(path, name, beside, sizeof beside) && is_same_file(file, beside);
 }
 
 lutra_status lutra_job_check_output(const lutra_model *model, const char *output, lutra_error *error)

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/absent.h"
 #include "base/file_map.h"
 #include "base/memory.h"
+#include "base/path.h"
 
 /*
  * Jansson 2.14 collects each token in a buffer and ignores that it cannot grow (lex_save): letters are lost

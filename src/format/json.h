@@ -29,7 +29,7 @@ void lutra_json_append(json_t **array, json_t *value);
 lutra_status lutra_json_text(const json_t *json, size_t flags, const char *what, char **text,
                              lutra_error *error);
 
-/* The whole file; `*json` NULL and LUTRA_OK where it is absent (base/absent.h). */
+/* The whole file; `*json` NULL and LUTRA_OK where it is absent (base/path.h). */
 lutra_status lutra_json_read_optional(const char *path, json_t **json, lutra_error *error);
 
 /* A member that must be an integer in 0..limit; LUTRA_ERROR_FORMAT names the key. `found` false where it is

@@ -7,6 +7,7 @@
 
 #include "base/file_map.h"
 #include "base/memory.h"
+#include "base/path.h"
 #include "format/json.h"
 #include "format/safetensors_header.h"
 
@@ -140,8 +141,7 @@ static bool has_shard(const lutra_safetensors *file, const char *path)
 
 static lutra_status open_shards(lutra_safetensors *file, const json_t *weight_map, lutra_error *error)
 {
-    const char *name, *slash = strrchr(file->path, '/');
-    const int folder = slash ? (int)(slash - file->path + 1) : 0;
+    const char *name;
     json_t *value;
     char path[4096];
     if (json_object_size(weight_map) > LUTRA_MAX_TENSORS)
@@ -158,7 +158,7 @@ static lutra_status open_shards(lutra_safetensors *file, const json_t *weight_ma
         if (!shard || !is_plain_name(shard))
             return lutra_fail(error, LUTRA_ERROR_FORMAT, file->path, LUTRA_NO_OFFSET,
                               "tensor \"%.200s\" does not name a file beside the index", name);
-        if ((size_t)snprintf(path, sizeof path, "%.*s%s", folder, file->path, shard) >= sizeof path)
+        if (!lutra_path_beside(file->path, shard, path, sizeof path))
             return lutra_fail(error, LUTRA_ERROR_IO, file->path, LUTRA_NO_OFFSET, "has too long a path");
         if (has_shard(file, path))
             continue;

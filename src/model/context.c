@@ -15,7 +15,6 @@
 #include "model/model_private.h"
 #include "model/steps.h"
 
-#define MAX_BATCH 1024
 /* Fewer are not worth waking a thread for. */
 #define TOKENS_PER_TASK ((size_t)16)
 
@@ -454,9 +453,9 @@ lutra_status lutra_context_create(const lutra_model *model, const lutra_context_
     if ((int)mode < LUTRA_MODE_AUTO || mode > LUTRA_MODE_INT8)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET, "mode %d: there is none such",
                           (int)mode);
-    if (max_batch > MAX_BATCH)
+    if (max_batch > LUTRA_MAX_BATCH)
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET, "a batch of %zu: at most %d",
-                          max_batch, MAX_BATCH);
+                          max_batch, LUTRA_MAX_BATCH);
     lutra_status status = lutra_allocate(1, sizeof *context, "a context", &context, error);
     if (status)
         return status;

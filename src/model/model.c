@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/absent.h"
 #include "base/memory.h"
+#include "base/path.h"
 #include "format/json.h"
 #include "model/labels.h"
 #include "model/model_private.h"

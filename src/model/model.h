@@ -8,6 +8,8 @@
 #include "format/safetensors.h"
 #include "kernels/gemm/gemm.h"
 
+#define LUTRA_MAX_BATCH 1024 /* pictures of a run */
+
 /* A matrix that the plan multiplies by, under the name it has in the file ("blocks.0.attn.qkv.weight"). */
 typedef struct lutra_named_matrix {
     const char *name;

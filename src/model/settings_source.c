@@ -3,16 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/path.h"
 #include "format/json.h"
 #include "model/model_private.h"
 
 static lutra_status read_beside(const char *path, const char *name, char *beside, size_t size, json_t **json,
                                 lutra_error *error)
 {
-    const char *slash = strrchr(path, '/');
-    const int folder = slash ? (int)(slash - path + 1) : 0;
     *json = NULL;
-    if ((size_t)snprintf(beside, size, "%.*s%s", folder, path, name) >= size)
+    if (!lutra_path_beside(path, name, beside, size))
         return lutra_fail(error, LUTRA_ERROR_IO, path, LUTRA_NO_OFFSET, "the path is too long");
     return lutra_json_read_optional(beside, json, error);
 }
