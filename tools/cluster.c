@@ -5,10 +5,11 @@
 #include "inputs.h"
 #include "terminal.h"
 
-static int check_arguments(const tool_arguments *arguments)
+/* The level of kernels -> `isa`: an unknown one is an error before the work rather than when it is told of.
+ */
+static int check_arguments(const tool_arguments *arguments, const char **isa)
 {
     lutra_error error;
-    const char *isa; /* unknown ones are an error before the work rather than when it is told of */
     if (arguments->n_inputs != 1 || !arguments->output) {
         tool_error("cluster needs one MODEL and -o FILE, as in: lutra cluster model.safetensors -o "
                    "model-64.safetensors");
@@ -30,7 +31,7 @@ static int check_arguments(const tool_arguments *arguments)
                                   arguments->output};
     if (tool_check_output(arguments->output, others, 3, &error) ||
         (arguments->report && tool_check_document(arguments->report, others, 4, &error)) ||
-        lutra_isa(&isa, &error))
+        lutra_isa(isa, &error))
         return tool_fail(&error);
     return TOOL_DONE;
 }
@@ -57,7 +58,7 @@ static int tell(const tool_clustering *clustering)
     return written ? written : told;
 }
 
-static int cluster(const tool_arguments *arguments, const tool_calibration *calibration)
+static int cluster(const tool_arguments *arguments, const char *isa, const tool_calibration *calibration)
 {
     tool_progress progress;
     lutra_error error;
@@ -71,6 +72,7 @@ static int cluster(const tool_arguments *arguments, const tool_calibration *cali
                                               : 64,
         .n_pictures = calibration->n,
         .n_validation = calibration->n_validation,
+        .isa = isa,
         .report = &report,
     };
     const lutra_cluster_options options = {
@@ -104,11 +106,12 @@ static int cluster(const tool_arguments *arguments, const tool_calibration *cali
 static int run(const tool_arguments *arguments)
 {
     tool_calibration calibration = {0};
-    int result = check_arguments(arguments);
+    const char *isa;
+    int result = check_arguments(arguments, &isa);
     if (!result && arguments->calibrate)
         result = tool_calibration_read(&calibration, arguments, arguments->inputs[0]);
     if (!result)
-        result = cluster(arguments, &calibration);
+        result = cluster(arguments, isa, &calibration);
     if (!result && calibration.decoder.n_unreadable)
         result = TOOL_UNREADABLE;
     tool_calibration_free(&calibration);

@@ -9,6 +9,7 @@ typedef struct tool_clustering {
     const tool_arguments *arguments;
     size_t n_clusters;               /* 0: a budget */
     size_t n_pictures, n_validation; /* calibrated on, judged on */
+    const char *isa;                 /* the level of kernels */
     const lutra_cluster_report *report;
 } tool_clustering;
 

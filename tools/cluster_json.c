@@ -79,17 +79,12 @@ static void set_budget(json_t *json, const tool_clustering *clustering)
     json_object_set_new(json, "curve", curve_json(report));
 }
 
-/* All there is to tell -> `*described`, which is NULL, or not whole (tool_json_dump knows), when out of
- * memory. */
-static int describe(const tool_clustering *clustering, bool with_tensors, json_t **described)
+/* All there is to tell; NULL, or not whole (tool_json_dump knows), when out of memory. */
+static json_t *describe(const tool_clustering *clustering, bool with_tensors)
 {
     const tool_arguments *arguments = clustering->arguments;
     const lutra_cluster_report *report = clustering->report;
-    lutra_error error;
-    const char *isa = NULL;
-    if (lutra_isa(&isa, &error))
-        return tool_fail(&error);
-    json_t *json = *described = json_object();
+    json_t *json = json_object();
     json_object_set_new(json, "input", tool_json_text(arguments->inputs[0]));
     json_object_set_new(json, "output", tool_json_text(arguments->output));
     json_object_set_new(json, "arch", tool_json_text(report->arch));
@@ -112,27 +107,23 @@ static int describe(const tool_clustering *clustering, bool with_tensors, json_t
     json_object_set_new(json, "optimality_gap", tool_json_real(report->optimality_gap));
     json_object_set_new(json, "seconds", tool_json_real(report->seconds));
     json_object_set_new(json, "peak_rss_bytes", tool_json_size(tool_peak_rss_bytes()));
-    tool_json_machine(json, report->n_threads, isa);
+    tool_json_machine(json, report->n_threads, clustering->isa);
     if (with_tensors)
         json_object_set_new(json, "tensors", tensors_json(report));
-    return TOOL_DONE;
+    return json;
 }
 
 int tool_cluster_json(const tool_clustering *clustering)
 {
     const tool_arguments *arguments = clustering->arguments;
-    json_t *json;
-    const int result = describe(clustering, arguments->errors || arguments->budget_unit, &json);
-    return result ? result : tool_json_print(json, false);
+    return tool_json_print(describe(clustering, arguments->errors || arguments->budget_unit), false);
 }
 
 int tool_cluster_write_report(const tool_clustering *clustering)
 {
     lutra_error error;
-    json_t *json;
-    int result = describe(clustering, true, &json);
-    if (result)
-        return result;
+    json_t *json = describe(clustering, true);
+    int result = TOOL_DONE;
     char *text = tool_json_dump(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     if (!text)
         result = tool_out_of_memory();
