@@ -20,6 +20,13 @@ static bool ends_with(const char *name, const char *suffix, size_t *stem)
     return length > n && strcmp(name + length - n, suffix) == 0;
 }
 
+/* The codebook that all matrices share is nobody's part. */
+static bool is_part(const lutra_clustered_tensor *matrix, const lutra_tensor *tensor)
+{
+    return tensor == matrix->indices || tensor == matrix->scale ||
+           (tensor == matrix->codebook && matrix->scope != LUTRA_SCOPE_MODEL);
+}
+
 /* The clustered matrix that a stored tensor is a part of, or NULL. */
 static const lutra_clustered_tensor *owner(const lutra_tensor_file *file, const lutra_tensor *tensor)
 {
@@ -32,7 +39,7 @@ static const lutra_clustered_tensor *owner(const lutra_tensor_file *file, const 
         memcpy(name, tensor->name, stem);
         name[stem] = '\0';
         const lutra_clustered_tensor *matrix = lutra_clustered_find(&file->clustered, name);
-        if (matrix)
+        if (matrix && is_part(matrix, tensor))
             return matrix;
     }
     return NULL;

@@ -57,6 +57,18 @@ class Inspect(CommandTest):
         self.assertIn("threads", result)
         self.assertIn("isa", result)
 
+    def test_bits_per_weight(self):
+        """As cluster reports them; the one codebook of scope model counts, but its entries are no weights."""
+        for scope in ("row", "tensor", "model"):
+            with self.subTest(scope):
+                path = self.folder / "scope.safetensors"
+                report = self.lutra_json("cluster", MODEL, "-o", path, "--clusters", "50", "--scope", scope)
+                result = self.lutra_json("inspect", path)
+                totals = result["totals"]
+                self.assertAlmostEqual(8 * totals["clustered_bytes"] / totals["clustered_elements"], report["bits_per_weight"])
+                self.assertEqual(totals["elements"], result["model"]["parameters"])
+                self.assertEqual(totals["bytes"], path.stat().st_size - read_header(path)[1])
+
     def test_text(self):
         text = self.lutra("inspect", self.clustered()).stdout
         for word in ("head.weight", "10x16", "row", "architecture", "vit_tiny_patch16_224", "squash", "MACs"):

@@ -330,6 +330,24 @@ static void a_matrix_is_shown_as_one_tensor(void **state)
     assert_null(view);
 }
 
+static void the_shared_codebook_hides_no_tensor(void **state)
+{
+    (void)state;
+    lutra_tensor_file *view;
+    lutra_error error;
+    parts p = good;
+    p.scope = "\"model\"";
+    p.codebook_name = "lutra.codebook";
+    p.scale = "{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[64,68]}";
+    p.extra = ",\"m.codebook\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[68,72]}";
+    assert_int_equal(open_view(&p, 0, &view, &error), LUTRA_OK);
+    assert_int_equal(lutra_tensor_file_n_tensors(view), 3);
+    assert_int_equal(lutra_tensor_file_tensor(view, 0)->bytes, 64 + 4);
+    assert_string_equal(lutra_tensor_file_tensor(view, 1)->name, "m.codebook"); /* by their offsets */
+    assert_string_equal(lutra_tensor_file_tensor(view, 2)->name, "lutra.codebook");
+    lutra_tensor_file_close(view);
+}
+
 static void indices_beyond_the_codebook_are_found(void **state)
 {
     (void)state;
@@ -371,6 +389,7 @@ int main(void)
         cmocka_unit_test(numbers_are_checked),
         cmocka_unit_test(a_long_name_is_refused),
         cmocka_unit_test(a_matrix_is_shown_as_one_tensor),
+        cmocka_unit_test(the_shared_codebook_hides_no_tensor),
         cmocka_unit_test(indices_beyond_the_codebook_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
