@@ -166,6 +166,17 @@ static lutra_status read_source(const char *source, const char *command, double 
     return status;
 }
 
+/* Of what the machine has, most cannot be read for want of a right to; a program of the user's own can only
+ * fail. */
+static const char *state_of(const char *source, lutra_status status)
+{
+    if (status == LUTRA_OK)
+        return "found";
+    if (status == LUTRA_ERROR_UNSUPPORTED)
+        return "absent";
+    return status == LUTRA_ERROR_IO && strcmp(source, "command") != 0 ? "denied" : "failed";
+}
+
 static json_t *source_json(const char *source, const char *state, double joules, double seconds,
                            const lutra_error *error)
 {
@@ -191,9 +202,7 @@ static int check(const tool_arguments *arguments)
             json_decref(list);
             return tool_fail(&error);
         }
-        const char *state = status == LUTRA_OK                  ? "found"
-                            : status == LUTRA_ERROR_UNSUPPORTED ? "absent"
-                                                                : "denied";
+        const char *state = state_of(source, status);
         if (arguments->json) {
             json_array_append_new(list, source_json(source, state, joules, seconds, &error));
             continue;
@@ -240,8 +249,8 @@ const tool_command tool_command_device = {
                    "Other programs that "
                    "run beside it make the numbers too small.\n\n"
                    "show: prints them.\n\n"
-                   "check: lists the sources of energy, whether each is found, denied (and how to grant it) "
-                   "or absent, and what it "
+                   "check: lists the sources of energy, whether each is found, denied (and how to grant it), "
+                   "failed or absent, and what it "
                    "gives in two seconds.",
     .examples = "lutra device measure\n"
                 "lutra device show --json\n"

@@ -251,6 +251,13 @@ class Device(CommandTest):
         self.assertTrue(0 < watts < 7.01, watts)  # the first line comes a little later
         self.assertRegex(self.lutra("device", "check").stdout, r"(?m)^command +absent +no --power-meter was given$")
 
+    def test_check_of_a_program_that_is_no_meter(self):
+        for command, reason in (("echo good day", "is not watts"), ("exit 3", "status 3")):
+            with self.subTest(command):
+                source = self.lutra_json("device", "check", "--power-meter", command)[-1]
+                self.assertEqual(source["state"], "failed")
+                self.assertIn(reason, source["reason"])
+
     def test_check_is_interrupted(self):
         """The meter's command sends the signal itself, as soon as somebody reads it."""
         self.fails("device", "check", "--json", "--power-meter", "kill -INT $PPID; while echo 7; do sleep 0.1; done",
