@@ -51,10 +51,10 @@ def measured_device(lutra, folder, environment, prefix=()):
 
 
 def peak(path, mode, threads):
-    """1e9 multiply-adds a second of the described device."""
+    """1e9 multiply-adds a second of so many of the described device's cores, whose clocks are as lutra_predict has them."""
     device = json.loads(path.read_text())
-    clock = device["clock_ghz"]["value"] if threads == 1 else threads * device["clock_all_ghz"]["value"]
-    return device["macs_per_cycle"][mode]["value"] * clock
+    clock, clock_all = device["clock_ghz"]["value"], device["clock_all_ghz"]["value"]
+    return device["macs_per_cycle"][mode]["value"] * min(threads * clock, device["cores"]["value"] * clock_all)
 
 
 @contextlib.contextmanager
