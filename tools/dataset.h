@@ -30,7 +30,9 @@ size_t tool_class_find(const tool_session *session, const tool_names *imagenet, 
 lutra_status tool_dataset_error(lutra_error *error, const char *path, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 lutra_status tool_dataset_add(tool_dataset *dataset, const char *path, size_t truth, lutra_error *error);
-/* The part of tool_dataset_open that reads a table (labels.c). */
+/* The parts of tool_dataset_open: a folder of pictures per class; a table. */
+lutra_status tool_dataset_read_folders(tool_dataset *dataset, const char *folder, const tool_session *session,
+                                       const tool_names *imagenet, lutra_error *error);
 lutra_status tool_dataset_read_labels(tool_dataset *dataset, const char *labels, const char *folder,
                                       const tool_session *session, const tool_names *imagenet,
                                       lutra_error *error);
