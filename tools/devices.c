@@ -106,25 +106,3 @@ lutra_status tool_device_read(const char *name, lutra_device *device, lutra_erro
     tool_device_names_free(&names);
     return status;
 }
-
-lutra_mode tool_type_of_products(const char *op, lutra_mode mode)
-{
-    if (strcmp(op, "gemm") == 0)
-        return mode;
-    return mode == LUTRA_MODE_INT8 ? LUTRA_MODE_BF16 : LUTRA_MODE_F32;
-}
-
-/* As lutra_predict tells. A device that was only looked at has no peaks: there the lesser energy bounds what
- * is not known. */
-static bool may_multiply_bf16(const lutra_device *device)
-{
-    return device->macs_per_cycle_f32 == 0 || device->macs_per_cycle_bf16 > device->macs_per_cycle_f32;
-}
-
-double tool_pj_of_mac(const lutra_device *device, const char *op, lutra_mode mode)
-{
-    const lutra_mode type = tool_type_of_products(op, mode);
-    if (type == LUTRA_MODE_INT8)
-        return device->pj_mac_i8;
-    return type == LUTRA_MODE_BF16 && may_multiply_bf16(device) ? device->pj_mac_bf16 : device->pj_mac_f32;
-}

@@ -17,10 +17,4 @@ void tool_device_names_free(tool_device_names *names);
  * with the nearest names where there is none of that name. */
 lutra_status tool_device_read(const char *name, lutra_device *device, lutra_error *error);
 
-/* In what a step of the kind `op` multiplies when products are computed in `mode`: attention in f32, beside
- * int8 in bf16 where the processor can. */
-lutra_mode tool_type_of_products(const char *op, lutra_mode mode);
-/* What a multiply-add of a step of the kind `op` takes at the least when products are computed in `mode`. */
-double tool_pj_of_mac(const lutra_device *device, const char *op, lutra_mode mode);
-
 #endif

@@ -80,13 +80,8 @@ int profile_complete(profile_result *result);
 /* Measures where there is a meter. Fails only where the user's own meter does, or on Ctrl-C. */
 int profile_measure_energy(profile_result *result, const tool_arguments *arguments, tool_progress *progress);
 
-/* Of a level, what the threads have, as lutra_predict counts it: caches of other cores lie idle. */
-uint64_t profile_cache_bytes(const profile_result *result, size_t cache);
-
-/* Multiply-adds and bytes a second that `threads` of the device's cores do and read at the most. Level 0 is
- * the first cache; one beyond the last is main memory. */
+/* Multiply-adds a second that `threads` of the device's cores do at the most. */
 double profile_peak_macs(const lutra_device *device, lutra_mode mode, size_t threads);
-double profile_peak_bytes(const lutra_device *device, size_t level, size_t threads);
 
 typedef enum profile_grouping { PROFILE_ALL, PROFILE_BY_KIND, PROFILE_BY_BLOCK } profile_grouping;
 

@@ -3,7 +3,6 @@
  * least. */
 #include <stdlib.h>
 
-#include "devices.h"
 #include "profile.h"
 
 #define QUICK_IDLE_SECONDS 2
@@ -15,7 +14,7 @@ static double lower_bound(const profile_result *result)
     double pj = device->pj_dram_byte * (double)result->all.dram_bytes;
     for (size_t i = 0; i < result->n_steps; i++)
         pj += (double)result->steps[i].numbers.macs *
-              tool_pj_of_mac(device, result->steps[i].info.op, result->mode);
+              lutra_device_mac_energy(device, &result->steps[i].info, result->mode);
     return 1e-9 * pj / (double)result->batch;
 }
 

@@ -77,7 +77,8 @@ static json_t *traffic_json(const profile_result *result)
     json_object_set_new(json, "modelled_bytes",
                         device->n_caches ? tool_json_size(result->all.dram_bytes) : json_null());
     json_object_set_new(json, "modelled_cache_bytes",
-                        device->n_caches ? tool_json_size(profile_cache_bytes(result, device->n_caches - 1))
+                        device->n_caches ? tool_json_size(lutra_device_cache_bytes(
+                                               device, device->n_caches - 1, result->threads))
                                          : json_null());
     set_counted(json, "counted_bytes", result, PROFILE_MISSES);
     set_counted(json, "controller_bytes", result, PROFILE_CONTROLLERS);

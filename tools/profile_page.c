@@ -59,7 +59,7 @@ static void set_peaks(json_t *json, const profile_result *result)
 {
     const lutra_device *d = &result->device->device;
     const double gmacs = 1e-9 * profile_peak_macs(d, result->mode, result->threads);
-    const double bytes = profile_peak_bytes(d, d->n_caches, result->threads);
+    const double bytes = lutra_device_bandwidth(d, d->n_caches, result->threads);
     json_object_set_new(json, "peak_gmacs", gmacs > 0 ? tool_json_real(gmacs) : json_null());
     json_object_set_new(json, "dram_gb_per_s", bytes > 0 ? tool_json_real(1e-9 * bytes) : json_null());
 }

@@ -141,7 +141,7 @@ static void print_result(const profile_result *result)
     if (device->n_caches)
         printf("DRAM: %s from main memory when runs follow each other (modelled: a last cache of %s)\n",
                tool_bytes(result->all.dram_bytes).text,
-               tool_bytes(profile_cache_bytes(result, device->n_caches - 1)).text);
+               tool_bytes(lutra_device_cache_bytes(device, device->n_caches - 1, result->threads)).text);
     if (result->is_counted[PROFILE_MISSES])
         printf("DRAM: %s counted by the hardware (misses of the last cache)\n",
                tool_bytes(result->counted_bytes[PROFILE_MISSES]).text);

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices.h"
 #include "profile.h"
 
 double profile_gmacs(const profile_numbers *numbers)
@@ -37,30 +36,12 @@ const char *profile_kind(const lutra_step_info *info)
 
 /* ---- the roofline ------------------------------------------------------------------------------ */
 
-static double cores_of(const lutra_device *device, size_t threads)
-{
-    return (double)(threads < device->n_cores ? threads : device->n_cores);
-}
-
 double profile_peak_macs(const lutra_device *device, lutra_mode mode, size_t threads)
 {
-    const double cores = cores_of(device, threads);
     const double macs = mode == LUTRA_MODE_INT8   ? device->macs_per_cycle_i8
                         : mode == LUTRA_MODE_BF16 ? device->macs_per_cycle_bf16
                                                   : device->macs_per_cycle_f32;
-    /* The clocks of all cores that work, as lutra_predict has them. */
-    return macs * (cores > 1 ? fmin(cores * device->clock, (double)device->n_cores * device->clock_all)
-                             : device->clock);
-}
-
-double profile_peak_bytes(const lutra_device *device, size_t level, size_t threads)
-{
-    const double cores = cores_of(device, threads);
-    if (level < device->n_caches)
-        return cores * device->caches[level].bytes_per_second;
-    if (threads >= device->n_cores)
-        return device->dram_all_cores;
-    return fmin(cores * device->dram_one_core, device->dram_all_cores);
+    return macs * lutra_device_cycles(device, threads);
 }
 
 const char *profile_bound(const profile_result *result, const profile_numbers *numbers)
@@ -74,30 +55,21 @@ const char *profile_bound(const profile_result *result, const profile_numbers *n
     return longest == 0 ? "compute" : longest < result->device->device.n_caches ? caches[longest] : "DRAM";
 }
 
-/* What takes the longest of arithmetic (in the mode's type, attention in f32, or with int8 in bf16) and of
- * what each cache misses. */
+/* What takes the longest of arithmetic and of what each cache misses. */
 static void bind_step(const profile_result *result, profile_step *step,
                       const uint64_t *bytes /* [n_caches] */)
 {
     const lutra_device *device = &result->device->device;
-    const lutra_mode mode = tool_type_of_products(step->info.op, result->mode);
+    const lutra_mode mode = lutra_step_mode(&step->info, result->mode);
     double longest = (double)step->numbers.macs / profile_peak_macs(device, mode, result->threads);
     size_t bound = 0;
     for (size_t cache = 0; cache < device->n_caches; cache++) {
-        const double rate = profile_peak_bytes(device, cache + 1, result->threads);
+        const double rate = lutra_device_bandwidth(device, cache + 1, result->threads);
         const double seconds = rate > 0 ? (double)bytes[cache] / rate : 0;
         bound = seconds > longest ? cache + 1 : bound;
         longest = fmax(seconds, longest);
     }
     step->numbers.roofline[bound] = longest;
-}
-
-uint64_t profile_cache_bytes(const profile_result *result, size_t cache)
-{
-    const lutra_device *device = &result->device->device;
-    const size_t cores = result->threads < device->n_cores ? result->threads : device->n_cores;
-    const size_t shared_by = device->caches[cache].shared_by;
-    return (cores + shared_by - 1) / shared_by * device->caches[cache].bytes;
 }
 
 int profile_complete(profile_result *result)
@@ -110,8 +82,8 @@ int profile_complete(profile_result *result)
         return tool_out_of_memory();
     for (size_t cache = 0; cache < device->n_caches; cache++)
         if (lutra_model_traffic(result->model->model, result->mode, result->batch,
-                                profile_cache_bytes(result, cache), traffic + cache * result->n_steps,
-                                &error)) {
+                                lutra_device_cache_bytes(device, cache, result->threads),
+                                traffic + cache * result->n_steps, &error)) {
             free(traffic);
             return tool_fail(&error);
         }

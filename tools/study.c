@@ -86,7 +86,7 @@ static int set_counts(json_t *json, const bench_result *result)
         lutra_step_info info;
         status = lutra_model_step(model, i, &info, &error);
         dram_bytes += bytes[i];
-        pj += tool_pj_of_mac(&device, info.op, settings->mode) * (double)(info.macs * settings->batch);
+        pj += lutra_device_mac_energy(&device, &info, settings->mode) * (double)(info.macs * settings->batch);
     }
     free(bytes);
     if (status)

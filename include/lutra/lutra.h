@@ -220,6 +220,9 @@ typedef struct lutra_step_info {
 LUTRA_API size_t lutra_model_n_steps(const lutra_model *model);
 LUTRA_API lutra_status lutra_model_step(const lutra_model *model, size_t index, lutra_step_info *info,
                                         lutra_error *error);
+/* In what contexts that run in `mode` multiply in such a step: products in the mode's type; attention in f32,
+ * or with int8, whose activations are rounded anyway, in bf16. */
+LUTRA_API lutra_mode lutra_step_mode(const lutra_step_info *step, lutra_mode mode);
 
 /* What a run of `batch` pictures in `mode` on one thread brings from beyond a cache of `cache_bytes`, step by
  * step, once it has run before: a model, which follows the order in which the kernels of this machine's level
@@ -336,6 +339,17 @@ LUTRA_API lutra_status lutra_calibrate(const lutra_device *device, lutra_efficie
 
 /* What LUTRA_MODE_AUTO comes to for the model on the device. */
 LUTRA_API lutra_mode lutra_device_mode(const lutra_device *device, const lutra_model *model);
+
+/* What a device has while `n_threads` of its cores work; more threads than cores count as many as these.
+ * Cycles a second of them together; bytes a second that they read from cache `level` (0: the first; n_caches:
+ * main memory); of a cache, the bytes that are theirs: those of other cores lie idle. 0: not known. */
+LUTRA_API double lutra_device_cycles(const lutra_device *device, size_t n_threads);
+LUTRA_API double lutra_device_bandwidth(const lutra_device *device, size_t level, size_t n_threads);
+LUTRA_API uint64_t lutra_device_cache_bytes(const lutra_device *device, size_t level, size_t n_threads);
+
+/* Picojoules of a bare multiply-add of such a step when contexts run in `mode`: a lower bound. */
+LUTRA_API double lutra_device_mac_energy(const lutra_device *device, const lutra_step_info *step,
+                                         lutra_mode mode);
 
 typedef struct lutra_prediction_options {
     lutra_mode mode;  /* AUTO: what contexts would take there */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a step is made of: multiply-adds and bytes, for one picture, which are counted here alone, and how its
  * rows lie and pass on. */
+#include <string.h>
+
 #include "format/dtype.h"
 #include "kernels/gemm/few_rows.h"
 #include "model/plan.h"
@@ -77,6 +79,13 @@ void lutra_step_describe(const lutra_vit *vit, const lutra_step *step, lutra_ste
         info->written_bytes = floats(info->n);
         break;
     }
+}
+
+lutra_mode lutra_step_mode(const lutra_step_info *step, lutra_mode mode)
+{
+    if (strcmp(step->op, op_names[LUTRA_OP_GEMM]) == 0)
+        return mode;
+    return mode == LUTRA_MODE_INT8 ? LUTRA_MODE_BF16 : LUTRA_MODE_F32;
 }
 
 static bool is_dense(const lutra_operand *operand, size_t rows)

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Time, traffic and energy of each step on a described device: the roofline (Williams et al. 2009) with what
  * the kernels lose against it. */
-#include <math.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "base/size.h"
 #include "format/dtype.h"
 #include "model/mode.h"
 #include "model/model_private.h"
@@ -24,7 +22,6 @@ typedef struct target {
     const lutra_vit *vit;
     lutra_mode mode;
     size_t n_threads, batch;
-    double clock;                       /* of a core while n_threads work */
     uint64_t *beyond[LUTRA_MAX_CACHES]; /* [n_steps] each: bytes that come from beyond the cache */
 } target;
 
@@ -60,17 +57,10 @@ static void ask_gemm(const target *t, const lutra_step *step, const lutra_step_i
     }
 }
 
-/* As lutra_context runs it: with activations that are rounded anyway. Where bf16 is not multiplied, in f32 on
- * what was rounded. */
-static bool attends_in_bf16(const target *t)
-{
-    return t->mode == LUTRA_MODE_INT8;
-}
-
 static void ask_attention(const target *t, const lutra_step_info *info, work *w)
 {
     const lutra_efficiency *e = &t->device->efficiency;
-    const bool bf16 = attends_in_bf16(t);
+    const bool bf16 = lutra_step_mode(info, t->mode) == LUTRA_MODE_BF16;
     const double scores = (double)info->m * (double)info->n;
     w->macs = (double)t->batch * (double)info->macs;
     w->vector_work = (double)t->batch * scores * (double)t->vit->n_heads * (bf16 ? e->score_bf16 : e->score);
@@ -106,12 +96,6 @@ static work ask(const target *t, const lutra_step *step, const lutra_step_info *
     return w;
 }
 
-/* Of a cache, what the threads have: those of other cores lie idle. */
-static uint64_t cache_bytes(const target *t, const lutra_cache *cache)
-{
-    return lutra_divide_up(t->n_threads, cache->shared_by) * cache->bytes;
-}
-
 static const char *const cache_names[LUTRA_MAX_CACHES] = {"L1", "L2", "L3", "L4"};
 
 /* A level that takes longer than those before it. */
@@ -123,39 +107,16 @@ static void bind(lutra_step_prediction *p, uint64_t bytes, double rate, const ch
     }
 }
 
-/* Of main memory, to as many cores as work. */
-static double dram_rate(const lutra_device *device, size_t n_threads)
-{
-    if (n_threads == device->n_cores)
-        return device->dram_all_cores;
-    return fmin((double)n_threads * device->dram_one_core, device->dram_all_cores);
-}
-
 /* What each level must deliver is what the one before it does not hold, and the first one all. */
 static void move_bytes(const target *t, size_t index, const work *w, lutra_step_prediction *p)
 {
     const lutra_device *device = t->device;
     p->dram_bytes = w->weight_bytes + w->activation_bytes;
     for (size_t i = 0; i < device->n_caches; i++) {
-        bind(p, p->dram_bytes, device->caches[i].bytes_per_second * (double)t->n_threads, cache_names[i]);
+        bind(p, p->dram_bytes, lutra_device_bandwidth(device, i, t->n_threads), cache_names[i]);
         p->dram_bytes = t->beyond[i][index];
     }
-    bind(p, p->dram_bytes, dram_rate(device, t->n_threads), "DRAM");
-}
-
-/* Where not, what is in bf16 is computed in f32. */
-static bool multiplies_bf16(const lutra_device *device)
-{
-    return device->macs_per_cycle_bf16 > device->macs_per_cycle_f32;
-}
-
-static double pj_of_macs(const target *t, const lutra_step *step, double macs)
-{
-    const lutra_device *device = t->device;
-    if (step->op == LUTRA_OP_GEMM && t->mode == LUTRA_MODE_INT8)
-        return macs * device->pj_mac_i8;
-    const bool bf16 = step->op == LUTRA_OP_GEMM ? t->mode == LUTRA_MODE_BF16 : attends_in_bf16(t);
-    return macs * (bf16 && multiplies_bf16(device) ? device->pj_mac_bf16 : device->pj_mac_f32);
+    bind(p, p->dram_bytes, lutra_device_bandwidth(device, device->n_caches, t->n_threads), "DRAM");
 }
 
 static void predict_step(const target *t, size_t index, lutra_step_prediction *p)
@@ -166,7 +127,7 @@ static void predict_step(const target *t, size_t index, lutra_step_prediction *p
     const work w = ask(t, step, &info);
     const double cycles = w.macs / w.peak_macs + w.vector_work / t->device->macs_per_cycle_f32;
     *p = (lutra_step_prediction){
-        .compute_seconds = cycles / (t->clock * (double)t->n_threads),
+        .compute_seconds = cycles / lutra_device_cycles(t->device, t->n_threads),
         .macs = (uint64_t)w.macs,
         .weight_bytes = w.weight_bytes,
         .activation_bytes = w.activation_bytes,
@@ -175,7 +136,8 @@ static void predict_step(const target *t, size_t index, lutra_step_prediction *p
     if (p->compute_seconds >= p->memory_seconds)
         p->bound = "compute";
     p->seconds = p->compute_seconds > p->memory_seconds ? p->compute_seconds : p->memory_seconds;
-    p->millijoules = 1e-9 * (pj_of_macs(t, step, w.macs) + (double)p->dram_bytes * t->device->pj_dram_byte);
+    p->millijoules = 1e-9 * (w.macs * lutra_device_mac_energy(t->device, &info, t->mode) +
+                             (double)p->dram_bytes * t->device->pj_dram_byte);
 }
 
 /* The bytes from beyond each cache, step by step; of those whose next level's rate is not known, none. */
@@ -187,8 +149,9 @@ static lutra_status follow_traffic(target *t, uint64_t *bytes /* [n_caches][n_st
         t->beyond[i] = bytes + i * t->model->plan.n_steps;
         if (!is_last && device->caches[i + 1].bytes_per_second == 0)
             continue;
-        const lutra_status status = lutra_model_traffic(
-            t->model, t->mode, t->batch, cache_bytes(t, &device->caches[i]), t->beyond[i], error);
+        const lutra_status status =
+            lutra_model_traffic(t->model, t->mode, t->batch,
+                                lutra_device_cache_bytes(device, i, t->n_threads), t->beyond[i], error);
         if (status)
             return status;
     }
@@ -197,7 +160,7 @@ static lutra_status follow_traffic(target *t, uint64_t *bytes /* [n_caches][n_st
 
 lutra_mode lutra_device_mode(const lutra_device *device, const lutra_model *model)
 {
-    return lutra_choose_mode_of(model, true, multiplies_bf16(device));
+    return lutra_choose_mode_of(model, true, device->macs_per_cycle_bf16 > device->macs_per_cycle_f32);
 }
 
 /* Whether all is there by which is divided: a machine that was only looked at has no peaks. */
@@ -230,14 +193,6 @@ static lutra_status check_device(const lutra_device *device, lutra_error *error)
         device->name);
 }
 
-/* Cores share a budget of power: those that work run as fast as it allows, none faster than alone. */
-static double clock_of(const lutra_device *device, size_t n_threads)
-{
-    if (n_threads == 1)
-        return device->clock;
-    return fmin(device->clock, device->clock_all * ((double)device->n_cores / (double)n_threads));
-}
-
 lutra_status lutra_predict(const lutra_model *model, const lutra_device *device,
                            const lutra_prediction_options *options, lutra_step_prediction *steps,
                            lutra_error *error)
@@ -258,7 +213,6 @@ lutra_status lutra_predict(const lutra_model *model, const lutra_device *device,
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
                           "%zu threads on %s, which has %zu cores", t.n_threads, device->name,
                           device->n_cores);
-    t.clock = clock_of(device, t.n_threads);
     status = lutra_allocate(device->n_caches * model->plan.n_steps, sizeof *bytes, "traffic", &bytes, error);
     if (status == LUTRA_OK)
         status = follow_traffic(&t, bytes, error);

@@ -182,6 +182,53 @@ static void memory_of_some_cores(void **state)
     }
 }
 
+/* What is not known is 0, and more threads than cores have what these have. */
+static void what_some_cores_have(void **state)
+{
+    (void)state;
+    lutra_device device = device_of(1 << 20, 1e6);
+    device.clock_all = 0.7e9;
+    device.dram_all_cores = 2.5e6;
+    device.n_caches = 2;
+    device.caches[1] = (lutra_cache){.bytes = 1 << 10, .shared_by = 2, .bytes_per_second = 3};
+    const double cycles[] = {0, 1e9, 2e9, 2.8e9, 2.8e9, 2.8e9};
+    const double dram[] = {0, 1e6, 2e6, 2.5e6, 2.5e6, 2.5e6};
+    const size_t n_second[] = {0, 1, 1, 2, 2, 2};
+    for (size_t threads = 0; threads <= 5; threads++) {
+        assert_true(fabs(lutra_device_cycles(&device, threads) - cycles[threads]) < 1);
+        assert_true(lutra_device_bandwidth(&device, 0, threads) == 0);
+        assert_true(lutra_device_bandwidth(&device, 1, threads) == 3 * fmin((double)threads, 4));
+        assert_true(lutra_device_bandwidth(&device, 2, threads) == dram[threads]);
+        assert_int_equal(lutra_device_cache_bytes(&device, 0, threads), threads ? 1 << 20 : 0);
+        assert_int_equal(lutra_device_cache_bytes(&device, 1, threads), n_second[threads] << 10);
+        assert_int_equal(lutra_device_cache_bytes(&device, 2, threads), 0);
+    }
+    device.caches[1].shared_by = 0;
+    assert_int_equal(lutra_device_cache_bytes(&device, 1, 4), 0);
+}
+
+static void types_and_energies_of_products(void **state)
+{
+    (void)state;
+    const lutra_step_info gemm = {.op = "gemm"}, attention = {.op = "attention"};
+    lutra_device device = device_of(1 << 20, 1e6); /* which does not multiply in bf16 */
+    const double f32 = device.pj_mac_f32, bf16 = device.pj_mac_bf16, i8 = device.pj_mac_i8;
+    for (lutra_mode mode = LUTRA_MODE_F32; mode <= LUTRA_MODE_INT8; mode++) {
+        const bool is_i8 = mode == LUTRA_MODE_INT8;
+        assert_int_equal(lutra_step_mode(&gemm, mode), mode);
+        assert_int_equal(lutra_step_mode(&attention, mode), is_i8 ? LUTRA_MODE_BF16 : LUTRA_MODE_F32);
+        assert_true(lutra_device_mac_energy(&device, &gemm, mode) == (is_i8 ? i8 : f32));
+        assert_true(lutra_device_mac_energy(&device, &attention, mode) == f32);
+    }
+    device.macs_per_cycle_bf16 *= 2;
+    assert_true(lutra_device_mac_energy(&device, &gemm, LUTRA_MODE_BF16) == bf16);
+    assert_true(lutra_device_mac_energy(&device, &gemm, LUTRA_MODE_F32) == f32);
+    assert_true(lutra_device_mac_energy(&device, &attention, LUTRA_MODE_INT8) == bf16);
+    assert_true(lutra_device_mac_energy(&device, &attention, LUTRA_MODE_BF16) == f32);
+    device.macs_per_cycle_f32 = device.macs_per_cycle_bf16 = 0; /* only looked at */
+    assert_true(lutra_device_mac_energy(&device, &attention, LUTRA_MODE_INT8) == bf16);
+}
+
 /* Then all that a step reads and writes comes from main memory, once. */
 static void no_cache_is_known(void **state)
 {
@@ -355,6 +402,8 @@ int main(void)
         cmocka_unit_test(what_kernels_lose),
         cmocka_unit_test(memory),
         cmocka_unit_test(memory_of_some_cores),
+        cmocka_unit_test(what_some_cores_have),
+        cmocka_unit_test(types_and_energies_of_products),
         cmocka_unit_test(no_cache_is_known),
         cmocka_unit_test(an_endless_cache),
         cmocka_unit_test(energy),
