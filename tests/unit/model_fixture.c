@@ -274,3 +274,15 @@ void expect_refusal(const char *path, const lutra_model_options *options, lutra_
             fail_msg("\"%s\" is not in the message: %s", part, error->message);
     va_end(parts);
 }
+
+uint8_t *fixture_safetensors(const char *header, size_t n_data, size_t *size)
+{
+    const size_t length = strlen(header);
+    uint8_t *file = calloc(1, 8 + length + n_data);
+    assert_non_null(file);
+    for (size_t i = 0; i < 8; i++)
+        file[i] = (uint8_t)((uint64_t)length >> 8 * i);
+    memcpy(file + 8, header, length);
+    *size = 8 + length + n_data;
+    return file;
+}

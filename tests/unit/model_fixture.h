@@ -54,6 +54,9 @@ void fixture_write_text(const char *folder, const char *file, const char *text);
 void fixture_write_bytes(const char *folder, const char *file, const void *bytes, size_t n);
 uint8_t *fixture_read(const char *path, size_t *n);
 
+/* A safetensors file of `header` and `n_data` zeros -> `size`; free with free(). */
+uint8_t *fixture_safetensors(const char *header, size_t n_data, size_t *size);
+
 /* Opens the folder (or file), which must fail with `status` and a message with each of the parts (NULL at the
  * end). */
 void expect_refusal(const char *path, const lutra_model_options *options, lutra_status status,
