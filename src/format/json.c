@@ -100,26 +100,39 @@ static json_t *load(const char *text, size_t size, size_t longest_token, json_er
     return json;
 }
 
+static const char *what_is_left(const lutra_json_room *room)
+{
+    return room->bytes < LUTRA_MAX_JSON_BYTES ? ", what other shards leave of the limit" : "";
+}
+
 lutra_status lutra_json_parse(const void *text, size_t size, const char *path, uint64_t base, json_t **json,
                               lutra_error *error)
+{
+    return lutra_json_parse_in(&LUTRA_JSON_ROOM, text, size, path, base, json, error);
+}
+
+lutra_status lutra_json_parse_in(lutra_json_room *room, const void *text, size_t size, const char *path,
+                                 uint64_t base, json_t **json, lutra_error *error)
 {
     json_error_t problem;
     bool out_of_memory;
     *json = NULL;
-    if (size > LUTRA_MAX_JSON_BYTES)
-        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, base, "%zu bytes of JSON are more than %d", size,
-                          LUTRA_MAX_JSON_BYTES);
+    if (size > room->bytes)
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, base, "%zu bytes of JSON are more than %zu%s",
+                          size, room->bytes, what_is_left(room));
     const contents found = measure(text, size);
-    if (found.n_values > LUTRA_MAX_JSON_VALUES)
-        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, base, "more than %d values of JSON",
-                          LUTRA_MAX_JSON_VALUES);
+    if (found.n_values > room->values)
+        return lutra_fail(error, LUTRA_ERROR_FORMAT, path, base, "more than %zu values of JSON%s",
+                          room->values, what_is_left(room));
+    room->bytes -= size;
+    room->values -= found.n_values;
     *json = load(text, size, found.longest_token, &problem, &out_of_memory);
     if (*json)
         return LUTRA_OK;
     if (out_of_memory)
         return lutra_fail_memory(error, size, "JSON");
-    return lutra_fail(error, LUTRA_ERROR_FORMAT, path, base + (uint64_t)problem.position, "invalid JSON: %s",
-                      problem.text);
+    const uint64_t at = base == LUTRA_NO_OFFSET ? LUTRA_NO_OFFSET : base + (uint64_t)problem.position;
+    return lutra_fail(error, LUTRA_ERROR_FORMAT, path, at, "invalid JSON: %s", problem.text);
 }
 
 void lutra_json_set(json_t **object, const char *key, json_t *value)

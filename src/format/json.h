@@ -13,9 +13,19 @@
 #define LUTRA_MAX_JSON_BYTES 100000000
 #define LUTRA_MAX_JSON_VALUES (1 << 20)
 
-/* `base` is the offset of `text` in the file `path`, for messages. Release with json_decref. */
+/* `base` is the offset of `text` in the file `path`, for messages; LUTRA_NO_OFFSET where it has none. Release
+ * with json_decref. */
 lutra_status lutra_json_parse(const void *text, size_t size, const char *path, uint64_t base, json_t **json,
                               lutra_error *error);
+
+/* What is left of these limits for texts that are kept at the same time, as the headers of shards are: each
+ * that is parsed takes its part. */
+typedef struct lutra_json_room {
+    size_t bytes, values;
+} lutra_json_room;
+#define LUTRA_JSON_ROOM ((lutra_json_room){LUTRA_MAX_JSON_BYTES, LUTRA_MAX_JSON_VALUES})
+lutra_status lutra_json_parse_in(lutra_json_room *room, const void *text, size_t size, const char *path,
+                                 uint64_t base, json_t **json, lutra_error *error);
 
 /* Adds a member, or an element, whose reference it takes. Where that fails for lack of memory the whole
  * object becomes NULL and stays so, and so does what it is added to: a document is there in full or not at

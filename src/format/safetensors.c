@@ -21,6 +21,7 @@ struct shard {
 struct lutra_safetensors {
     char *path;
     bool copies;
+    lutra_json_room room; /* for the headers of all shards */
     struct shard *shards; /* [n_shards] */
     size_t n_shards;
     lutra_tensor *tensors;        /* [n_tensors], shard after shard, by offset */
@@ -54,6 +55,10 @@ void lutra_safetensors_close(lutra_safetensors *file)
 static lutra_status append_tensors(lutra_safetensors *file, lutra_tensor *tensors, size_t n,
                                    lutra_error *error)
 {
+    if (n == 0) { /* realloc to no bytes may free what it was given, or not */
+        free(tensors);
+        return LUTRA_OK;
+    }
     if (!file->tensors) {
         file->tensors = tensors;
         file->n_tensors = n;
@@ -82,7 +87,7 @@ static lutra_status parse_shard(lutra_safetensors *file, lutra_error *error)
     struct shard *shard = &file->shards[file->n_shards++];
     lutra_tensor *tensors;
     size_t n;
-    lutra_status status = lutra_safetensors_parse(shard->map.data, shard->map.size, shard->path,
+    lutra_status status = lutra_safetensors_parse(shard->map.data, shard->map.size, shard->path, &file->room,
                                                   &shard->header, &tensors, &n, error);
     return status ? status : append_tensors(file, tensors, n, error);
 }
@@ -200,7 +205,10 @@ static lutra_status open_index(lutra_safetensors *file, lutra_error *error)
 static lutra_status new_file(const char *path, lutra_safetensors **file, lutra_error *error)
 {
     lutra_status status = lutra_allocate(1, sizeof **file, "a model file", file, error);
-    return status ? status : copy_string(path, &(*file)->path, error);
+    if (status)
+        return status;
+    (*file)->room = LUTRA_JSON_ROOM;
+    return copy_string(path, &(*file)->path, error);
 }
 
 static lutra_status open_one(lutra_safetensors *file, const void *data, size_t size, lutra_error *error)

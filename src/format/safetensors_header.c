@@ -165,8 +165,9 @@ static lutra_status read_tensors(const struct reader *reader, const json_t *head
     return check_coverage(reader, *tensors, *n);
 }
 
-lutra_status lutra_safetensors_parse(const uint8_t *data, size_t size, const char *path, json_t **header,
-                                     lutra_tensor **tensors, size_t *n_tensors, lutra_error *error)
+lutra_status lutra_safetensors_parse(const uint8_t *data, size_t size, const char *path,
+                                     lutra_json_room *room, json_t **header, lutra_tensor **tensors,
+                                     size_t *n_tensors, lutra_error *error)
 {
     *header = NULL;
     *tensors = NULL;
@@ -184,7 +185,7 @@ lutra_status lutra_safetensors_parse(const uint8_t *data, size_t size, const cha
                           size);
     if (header_size == 0 || data[8] != '{')
         return lutra_fail(error, LUTRA_ERROR_FORMAT, path, 8, "the header does not begin with {");
-    lutra_status status = lutra_json_parse(data + 8, (size_t)header_size, path, 8, header, error);
+    lutra_status status = lutra_json_parse_in(room, data + 8, (size_t)header_size, path, 8, header, error);
     if (status)
         return status;
     const struct reader reader = {

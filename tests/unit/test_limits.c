@@ -112,6 +112,33 @@ static void shards_are_limited(void **state)
     fixture_remove(folder);
 }
 
+/* All of them are kept until the last one is read; a thousand shards may be links to one file. */
+static void headers_of_shards_are_limited_together(void **state)
+{
+    (void)state;
+    lutra_error error;
+    lutra_safetensors *file;
+    const size_t n = LUTRA_MAX_JSON_VALUES / 2;
+    size_t size;
+    char *folder = fixture_folder(), *path = fixture_path(folder, "model.safetensors.index.json");
+    char *header = malloc(n * 16 + 64), *at = header;
+    assert_non_null(header);
+    at += sprintf(at, "{\"__metadata__\":{");
+    for (size_t i = 0; i < n; i++)
+        at += sprintf(at, "%s\"%zu\":\"\"", i ? "," : "", i);
+    sprintf(at, "}}");
+    uint8_t *bytes = fixture_safetensors(header, 0, &size);
+    fixture_write_bytes(folder, "0", bytes, size);
+    fixture_write_bytes(folder, "1", bytes, size);
+    fixture_write_text(folder, "model.safetensors.index.json", "{\"weight_map\":{\"a\":\"0\",\"b\":\"1\"}}");
+    assert_int_equal(lutra_safetensors_open(path, &file, &error), LUTRA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "values of JSON, what other shards leave of the limit"));
+    free(bytes);
+    free(header);
+    free(path);
+    fixture_remove(folder);
+}
+
 /* Each of millions of names would be looked for among a thousand shards. */
 static void names_in_an_index_are_limited(void **state)
 {
@@ -440,6 +467,7 @@ int main(void)
         cmocka_unit_test(tensors_are_limited),
         cmocka_unit_test(metadata_is_no_tensor_of_the_limit),
         cmocka_unit_test(shards_are_limited),
+        cmocka_unit_test(headers_of_shards_are_limited_together),
         cmocka_unit_test(names_in_an_index_are_limited),
         cmocka_unit_test(headers_and_configurations_are_limited),
         cmocka_unit_test(values_of_json_are_limited),

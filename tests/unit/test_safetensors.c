@@ -203,6 +203,19 @@ static void reads_shards_and_keeps_them_in_their_folder(void **state)
     check_index(folder, "{\"weight_map\":{\"a\":\"gone.safetensors\"}}", LUTRA_ERROR_IO, "No such file");
     check_index(folder, "{\"weight_map\":{\"a\":\"\"}}", LUTRA_ERROR_FORMAT, "beside the index");
     check_index(folder, "{\"weight_map\":{\"a\":\".\"}}", LUTRA_ERROR_FORMAT, "beside the index");
+    const struct image none = make("{}", 0);
+    write_file(folder, "empty.safetensors", none.bytes, none.size);
+    write_file(folder, "void.safetensors", none.bytes, none.size);
+    check_index(folder, "{\"weight_map\":{\"a\":\"empty.safetensors\",\"b\":\"void.safetensors\"}}",
+                LUTRA_ERROR_FORMAT, "\"a\" is missing from empty.safetensors");
+    check_index(
+        folder,
+        "{\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"empty.safetensors\",\"c\":\"void.safetensors\"}}",
+        LUTRA_ERROR_FORMAT, "\"b\" is missing from empty.safetensors");
+    check_index(
+        folder,
+        "{\"weight_map\":{\"c\":\"void.safetensors\",\"d\":\"empty.safetensors\",\"a\":\"1.safetensors\"}}",
+        LUTRA_ERROR_FORMAT, "\"c\" is missing from void.safetensors");
     check_index(folder, "{\"weight_map\":[]}", LUTRA_ERROR_FORMAT, "weight_map");
     check_index(folder, "[]", LUTRA_ERROR_FORMAT, "is not a JSON object");
     check_index(folder, long_name, LUTRA_ERROR_IO, "too long a path");
