@@ -129,7 +129,7 @@ lutra_status lutra_cluster_config(const lutra_model *model, const lutra_cluster_
     if (status)
         return status;
     json_t *config, *tensors = json_object();
-    status = lutra_json_parse(description, strlen(description), NULL, 0, &config, error);
+    status = lutra_json_parse(description, strlen(description), NULL, LUTRA_NO_OFFSET, &config, error);
     free(description);
     for (size_t i = 0; i < lutra_model_n_matrices(model); i++) {
         const lutra_named_matrix *named = lutra_model_matrix(model, i);

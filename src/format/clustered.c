@@ -220,7 +220,11 @@ lutra_status lutra_clustered_open(const lutra_safetensors *file, lutra_clustered
             error, LUTRA_ERROR_UNSUPPORTED, path, 8,
             "format version \"%.32s\" is unknown; this library reads version " LUTRA_FORMAT_VERSION,
             version ? version : "");
-    lutra_status status = lutra_json_parse(config, strlen(config), path, 8, &clustered->config, error);
+    lutra_error problem;
+    lutra_status status =
+        lutra_json_parse(config, strlen(config), NULL, LUTRA_NO_OFFSET, &clustered->config, &problem);
+    if (status)
+        lutra_fail(error, status, path, LUTRA_NO_OFFSET, "lutra.config: %s", problem.message);
     if (status == LUTRA_OK && !json_is_object(clustered->config))
         status = lutra_fail(error, LUTRA_ERROR_FORMAT, path, 8, "lutra.config is not a JSON object");
     if (status == LUTRA_OK)

@@ -162,7 +162,7 @@ static void versions_and_descriptions_are_checked(void **state)
     (void)state;
     EXPECT(version, "2", LUTRA_ERROR_UNSUPPORTED, "format version \"2\" is unknown");
     EXPECT(version, "", LUTRA_ERROR_UNSUPPORTED, "format version \"\" is unknown");
-    REFUSED(config, "{", "invalid JSON");
+    REFUSED(config, "{", "memory: lutra.config: invalid JSON");
     REFUSED(config, "[]", "lutra.config is not a JSON object");
     REFUSED(config, "{}", "lutra.config has no \"tensors\"");
     REFUSED(config, "{\"tensors\":[]}", "lutra.config has no \"tensors\"");
