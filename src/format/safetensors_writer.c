@@ -137,6 +137,9 @@ lutra_status lutra_writer_declare(lutra_writer *writer, const char *name, lutra_
     if (json_object_get(writer->header, name))
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, path, LUTRA_NO_OFFSET,
                           "two tensors would be called %s in it", name);
+    if (writer->n_slots == LUTRA_MAX_TENSORS)
+        return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, path, LUTRA_NO_OFFSET,
+                          "it would hold more than %d tensors", LUTRA_MAX_TENSORS);
     if (!lutra_is_utf8(name, strlen(name)))
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, path, LUTRA_NO_OFFSET,
                           "the name of tensor %s is not UTF-8", name);
