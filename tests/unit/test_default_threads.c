@@ -141,6 +141,36 @@ static void as_many_as_the_quota_pays_for(void **state)
     unmake(&m);
 }
 
+/* Version 1, alone or beside version 2, whose group then says nothing of CPUs. */
+static void as_many_as_an_older_quota_pays_for(void **state)
+{
+    (void)state;
+    static const unsigned unsaid[8];
+    machine m;
+    make(&m, unsaid, 8);
+    put(&m, "/proc/self/cgroup", "9:cpuset:/elsewhere\n4:cpu,cpuacct:/docker/worker\n0::/system\n");
+    assert_int_equal(threads_of(&m), 8);
+    put(&m, "/sys/fs/cgroup/cpu/docker/worker/cpu.cfs_quota_us", "-1\n");
+    put(&m, "/sys/fs/cgroup/cpu/docker/worker/cpu.cfs_period_us", "100000\n");
+    assert_int_equal(threads_of(&m), 8);
+    put(&m, "/sys/fs/cgroup/cpu/docker/worker/cpu.cfs_quota_us", "450000\n");
+    assert_int_equal(threads_of(&m), 4);
+    put(&m, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "200000\n"); /* as in a container */
+    assert_int_equal(threads_of(&m), 4);
+    put(&m, "/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    assert_int_equal(threads_of(&m), 2);
+    put(&m, "/sys/fs/cgroup/cpu.cfs_quota_us", "100000\n"); /* of no group */
+    put(&m, "/sys/fs/cgroup/cpu.cfs_period_us", "100000\n");
+    put(&m, "/sys/fs/cgroup/cpuset/elsewhere/cpu.cfs_quota_us", "100000\n");
+    put(&m, "/sys/fs/cgroup/cpuset/elsewhere/cpu.cfs_period_us", "100000\n");
+    assert_int_equal(threads_of(&m), 2);
+    put(&m, "/proc/self/cgroup", "4:cpuacct,cpu:/\nrubbish\n1:cpu\n:\n");
+    assert_int_equal(threads_of(&m), 2);
+    put(&m, "/proc/self/cgroup", "4:cpuacct:/\n");
+    assert_int_equal(threads_of(&m), 8);
+    unmake(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +178,7 @@ int main(void)
         cmocka_unit_test(of_allowed_cpus_only),
         cmocka_unit_test(from_one_to_the_most_that_a_pool_has),
         cmocka_unit_test(as_many_as_the_quota_pays_for),
+        cmocka_unit_test(as_many_as_an_older_quota_pays_for),
     };
     return cmocka_run_group_tests_name("default_threads", tests, NULL, NULL);
 }
