@@ -244,7 +244,8 @@ typedef struct lutra_context_options {
     size_t n_cpus;      /* up to LUTRA_MAX_THREADS */
 } lutra_context_options;
 
-/* Allocates everything that runs will need; `options` may be NULL. The model must outlive the context. */
+/* Allocates everything that runs will need; `options` may be NULL. The model must outlive the context. Its
+ * threads are of this process: a child that fork() made may only free it. */
 LUTRA_API lutra_status lutra_context_create(const lutra_model *model, const lutra_context_options *options,
                                             lutra_context **context, lutra_error *error);
 LUTRA_API void lutra_context_free(lutra_context *context); /* NULL is fine */

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 
@@ -41,6 +42,7 @@ struct lutra_thread_pool {
     lutra_task *task;
     void *job;
     size_t n_threads, n_started;
+    pid_t process;                      /* whose threads the workers are */
     cpu_set_t caller_stays, caller_was; /* where the calling thread is kept, and where it may run else */
     struct worker {
         lutra_thread_pool *pool;
@@ -174,6 +176,11 @@ void lutra_thread_pool_free(lutra_thread_pool *pool)
 {
     if (!pool)
         return;
+    if (pool->process !=
+        getpid()) { /* a child of fork(): the workers, and who waits on what, stayed behind */
+        free(pool);
+        return;
+    }
     atomic_store_explicit(&pool->stopping, true, memory_order_release);
     publish(pool, 0);
     for (size_t i = 1; i <= pool->n_started; i++)
@@ -215,6 +222,7 @@ lutra_status lutra_thread_pool_create(size_t n_threads, lutra_thread_pool **resu
     pthread_cond_init(&pool->work_came, NULL);
     pthread_cond_init(&pool->work_done, NULL);
     pool->n_threads = n_threads;
+    pool->process = getpid();
     for (size_t i = 1; i < n_threads; i++) {
         pool->workers[i] = (struct worker){.pool = pool, .index = i};
         const int failure = start_worker(&pool->workers[i]);

@@ -15,8 +15,21 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/thread_pool.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define IN_THREAD_SANITIZER true
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define IN_THREAD_SANITIZER true
+#endif
+#endif
+#ifndef IN_THREAD_SANITIZER
+#define IN_THREAD_SANITIZER false
+#endif
 
 /* The linker's --wrap sends pthread_create here: threads beyond `threads_allowed` cannot be created. */
 static atomic_size_t threads_allowed = SIZE_MAX;
@@ -347,6 +360,27 @@ static void threads_that_cannot_start_are_an_error(void **state)
     }
 }
 
+/* A child of fork() has the pool without its threads, and leaves it so. */
+static void a_forked_child_frees_it(void **state)
+{
+    (void)state;
+    if (IN_THREAD_SANITIZER)
+        skip(); /* does not follow a fork of several threads */
+    lutra_thread_pool *pool;
+    assert_int_equal(lutra_thread_pool_create(4, &pool, NULL), LUTRA_OK);
+    run_and_check(pool, 4, 100);
+    const pid_t child = fork();
+    if (child == 0) {
+        lutra_thread_pool_free(pool);
+        _exit(0);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    run_and_check(pool, 4, 100);
+    lutra_thread_pool_free(pool);
+}
+
 static void freeing_nothing_is_fine(void **state)
 {
     (void)state;
@@ -366,6 +400,7 @@ int main(void)
         cmocka_unit_test(pinned_threads_stay_and_the_caller_goes_back),
         cmocka_unit_test(numbers_out_of_range_are_refused),
         cmocka_unit_test(threads_that_cannot_start_are_an_error),
+        cmocka_unit_test(a_forked_child_frees_it),
         cmocka_unit_test(freeing_nothing_is_fine),
     };
     return cmocka_run_group_tests_name("thread_pool", tests, NULL, NULL);
