@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/path.h"
+#include "format/atomic_file.h"
 #include "format/clustered.h"
 #include "format/json.h"
 
@@ -58,23 +59,34 @@ static bool is_beside(const struct stat *file, const char *path, const char *nam
     return lutra_path_beside(path, name, beside, sizeof beside) && is_same_file(file, beside);
 }
 
-lutra_status lutra_job_check_output(const lutra_model *model, const char *output, lutra_error *error)
+static bool is_input(const lutra_safetensors *file, const char *output)
 {
-    const lutra_safetensors *file = lutra_model_file(model);
     const char *path = lutra_safetensors_path(file); /* the file, or the index of shards */
     struct stat out;
     if (stat(output, &out) != 0)
-        return LUTRA_OK; /* new, or the writer will say what is wrong */
-    bool is_input = is_same_file(&out, path) || is_beside(&out, path, "config.json") ||
-                    is_beside(&out, path, "preprocessor_config.json");
-    for (size_t i = 0; i < lutra_safetensors_count(file) && !is_input; i++) {
+        return false; /* new, or the writer will say what is wrong */
+    bool found = is_same_file(&out, path) || is_beside(&out, path, "config.json") ||
+                 is_beside(&out, path, "preprocessor_config.json");
+    for (size_t i = 0; i < lutra_safetensors_count(file) && !found; i++) {
         const char *shard = lutra_safetensors_at(file, i)->path;
-        is_input = shard != path && is_same_file(&out, shard); /* one after the other */
+        found = shard != path && is_same_file(&out, shard); /* one after the other */
         path = shard;
     }
-    return is_input ? lutra_fail(error, LUTRA_ERROR_ARGUMENT, output, LUTRA_NO_OFFSET,
-                                 "is a file of the input; name another one to write")
-                    : LUTRA_OK;
+    return found;
+}
+
+lutra_status lutra_job_check_output(const lutra_model *model, const char *output, lutra_error *error)
+{
+    const lutra_safetensors *file = lutra_model_file(model);
+    char temporary[4096];
+    if (is_input(file, output))
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, output, LUTRA_NO_OFFSET,
+                          "is a file of the input; name another one to write");
+    /* Who rescues what a killed writer had nearly finished. */
+    if (lutra_atomic_file_temporary(output, temporary, sizeof temporary) && is_input(file, temporary))
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, output, LUTRA_NO_OFFSET,
+                          "its temporary file is a file of the input; rename that one before");
+    return LUTRA_OK;
 }
 
 static bool add_name(json_t *names, const char *name, const char *suffix)
@@ -114,7 +126,8 @@ lutra_status lutra_begin_dense(lutra_writer *writer, const char *description, lu
     /* "format" tells the readers of PyTorch that its conventions hold. */
     static const char *const keys[] = {"format", "lutra.version", "lutra.config"};
     json_t *config;
-    lutra_status status = lutra_json_parse(description, strlen(description), NULL, 0, &config, error);
+    lutra_status status =
+        lutra_json_parse(description, strlen(description), NULL, LUTRA_NO_OFFSET, &config, error);
     if (status)
         return status;
     lutra_json_set(&config, "tensors", json_object());

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/path.h"
 
 /* Another writer may rename or remove the temporary between our opening and our locking it: then we try
  * again. More often than this in a row is no accident. */
@@ -25,7 +26,16 @@ struct lutra_atomic_file {
     char *temporary; /* .NAME.lutra-tmp */
     int folder;      /* descriptors; -1: not open */
     int descriptor;  /* of the temporary, locked */
+    bool is_new;     /* the temporary: made by us, whoever the file system says it belongs to */
 };
+
+bool lutra_atomic_file_temporary(const char *path, char *temporary, size_t size)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char beside[256];
+    return (size_t)snprintf(beside, sizeof beside, ".%s.lutra-tmp", name) < sizeof beside &&
+           lutra_path_beside(path, beside, temporary, size);
+}
 
 /* path = FOLDER/NAME -> "FOLDER", "NAME" and ".NAME.lutra-tmp". */
 static lutra_status split_path(lutra_atomic_file *file, const char *path, char **folder, lutra_error *error)
@@ -80,7 +90,7 @@ static lutra_status lock_temporary(lutra_atomic_file *file, bool *again, lutra_e
     if (fstat(file->descriptor, &opened) != 0)
         return lutra_fail_errno(error, errno, file->path, "examine its temporary file");
     /* Someone else's file, or one with a second name, must not be written through. */
-    if (!S_ISREG(opened.st_mode) || opened.st_uid != geteuid() || opened.st_nlink > 1)
+    if (!S_ISREG(opened.st_mode) || (!file->is_new && opened.st_uid != geteuid()) || opened.st_nlink > 1)
         return lutra_fail(error, LUTRA_ERROR_IO, file->path, LUTRA_NO_OFFSET,
                           "cannot write it: %s is in the way and not a plain file of one's own",
                           file->temporary);
@@ -91,10 +101,10 @@ static lutra_status lock_temporary(lutra_atomic_file *file, bool *again, lutra_e
 
 /* A descriptor above those of the standard streams: where these are closed, what the program prints would
  * otherwise go into the file. -1: errno says why not. */
-static int open_above_streams(int folder, const char *name)
+static int open_above_streams(int folder, const char *name, int more_flags)
 {
     /* O_NONBLOCK: a FIFO of that name must not hang the program. */
-    const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+    const int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | more_flags;
     const int descriptor = openat(folder, name, flags, 0666);
     if (descriptor < 0 || descriptor > STDERR_FILENO)
         return descriptor;
@@ -105,17 +115,34 @@ static int open_above_streams(int folder, const char *name)
     return above;
 }
 
+/* What only some may read stays so; not every file system has permissions to set. */
+static void take_permissions(const lutra_atomic_file *file)
+{
+    struct stat old;
+    if (fstatat(file->folder, file->name, &old, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(old.st_mode) &&
+        old.st_uid == geteuid())
+        (void)fchmod(file->descriptor, old.st_mode & 0777);
+}
+
 static lutra_status open_temporary(lutra_atomic_file *file, lutra_error *error)
 {
     for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         bool again = false;
-        file->descriptor = open_above_streams(file->folder, file->temporary);
+        file->descriptor = open_above_streams(file->folder, file->temporary, O_CREAT | O_EXCL);
+        file->is_new = file->descriptor >= 0;
+        if (file->descriptor < 0 && errno == EEXIST) {
+            file->descriptor = open_above_streams(file->folder, file->temporary, 0);
+            if (file->descriptor < 0 && errno == ENOENT) /* gone meanwhile */
+                continue;
+        }
         if (file->descriptor < 0)
             return lutra_fail_errno(error, errno, file->path, "create its temporary file");
         lutra_status status = lock_temporary(file, &again, error);
         if (status == LUTRA_OK && !again) {
-            if (ftruncate(file->descriptor, 0) == 0)
+            if (ftruncate(file->descriptor, 0) == 0) {
+                take_permissions(file);
                 return LUTRA_OK;
+            }
             status = lutra_fail_errno(error, errno, file->path, "empty its temporary file");
             unlinkat(file->folder, file->temporary, 0); /* locked, and so ours */
         }

@@ -8,10 +8,13 @@
  *     lutra_atomic_file_close(file);                               // uncommitted: the temporary is removed
  *
  * What an interrupted run left behind is not locked any more and is used again; a locked temporary belongs to
- * a writer at work and is an error. A symbolic link at `path` is itself replaced by the file.
+ * a writer at work and is an error. A symbolic link at `path` is itself replaced by the file; a file that is
+ * replaced passes its permissions on.
  */
 #ifndef LUTRA_FORMAT_ATOMIC_FILE_H
 #define LUTRA_FORMAT_ATOMIC_FILE_H
+
+#include <stdbool.h>
 
 #include "base/error.h"
 
@@ -23,6 +26,9 @@ lutra_status lutra_atomic_file_write(lutra_atomic_file *file, uint64_t offset, c
                                      lutra_error *error);
 lutra_status lutra_atomic_file_commit(lutra_atomic_file *file, lutra_error *error);
 void lutra_atomic_file_close(lutra_atomic_file *file); /* NULL is fine */
+
+/* The temporary of an output at `path` -> `temporary` [size]; false where it is longer than that. */
+bool lutra_atomic_file_temporary(const char *path, char *temporary, size_t size);
 
 const char *lutra_atomic_file_path(const lutra_atomic_file *file);
 

@@ -38,6 +38,13 @@ class Outputs(CommandTest):
                 self.refuses("cluster", path.parent, "-o", self.folder / "new", "--report", path, says=str(path))
         self.lutra("cluster", self.model, "-o", self.model / "small.safetensors")
 
+    def test_the_temporary_of_a_killed_writer(self):
+        """Which the next writer uses again, unless it is what is read."""
+        new, left = self.model / "new", self.model / ".new.lutra-tmp"
+        shutil.copy(self.model / "model.safetensors", left)
+        for command in ("cluster", "export"):
+            self.refuses(command, left, "-o", new, says=[str(new), "its temporary file is a file of the input"])
+
     def test_a_report_in_the_place_of_the_new_model(self):
         os.symlink(self.folder, self.folder / "link")
         for output, report in (("new", "new"), ("new", "./new"), ("new", "link/new"), ("new.safetensors", "new.safetensors")):

@@ -21,6 +21,7 @@
 
 #include "base/thread_pool.h"
 #include "format/atomic_file.h"
+#include "format/safetensors.h"
 #include "format/safetensors_writer.h"
 
 /* Each test runs in an empty folder of its own. */
@@ -266,6 +267,65 @@ static void test_a_stale_temporary_is_used_again(void **state)
     assert_true(size < sizeof stale);
 }
 
+/* Some file systems give files to somebody else: shares with one user for all, disks of other systems. */
+static bool others_own_files;
+uid_t __real_geteuid(void);
+uid_t __wrap_geteuid(void);
+uid_t __wrap_geteuid(void)
+{
+    return __real_geteuid() + others_own_files;
+}
+
+static void test_a_new_temporary_is_ones_own(void **state)
+{
+    (void)state;
+    lutra_writer *writer;
+    lutra_error error;
+    others_own_files = true;
+    lutra_writer_free(begin_simple("m", 1));
+    assert_int_equal(count_entries(), 0);
+    write_text(".m.lutra-tmp", "stale");
+    assert_int_equal(lutra_writer_create("m", &writer, &error), LUTRA_ERROR_IO);
+    assert_non_null(strstr(error.message, ".m.lutra-tmp is in the way"));
+    others_own_files = false;
+    assert_holds(".m.lutra-tmp", "stale");
+    lutra_writer_free(begin_simple("m", 1));
+}
+
+static void test_a_replaced_file_keeps_its_permissions(void **state)
+{
+    (void)state;
+    struct stat info;
+    lutra_error error;
+    write_text("m", "old");
+    assert_int_equal(chmod("m", 0640), 0);
+    lutra_writer *writer = begin_simple("m", 1);
+    assert_int_equal(lutra_writer_write(writer, 0, 0, "x", 1, &error), LUTRA_OK);
+    assert_int_equal(lutra_writer_commit(writer, NULL, &error), LUTRA_OK);
+    lutra_writer_free(writer);
+    assert_int_equal(stat("m", &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0640);
+}
+
+/* Else nobody could open what was written. */
+static void test_no_more_tensors_than_are_read(void **state)
+{
+    (void)state;
+    lutra_writer *writer;
+    lutra_error error;
+    char name[16];
+    const size_t none = 0;
+    size_t slot;
+    assert_int_equal(lutra_writer_create("m", &writer, &error), LUTRA_OK);
+    for (size_t i = 0; i <= LUTRA_MAX_TENSORS; i++) {
+        snprintf(name, sizeof name, "%zu", i);
+        assert_int_equal(lutra_writer_declare(writer, name, LUTRA_U8, 1, &none, &slot, &error),
+                         i < LUTRA_MAX_TENSORS ? LUTRA_OK : LUTRA_ERROR_UNSUPPORTED);
+    }
+    assert_non_null(strstr(error.message, "more than 65536 tensors"));
+    lutra_writer_free(writer);
+}
+
 static void assert_refused(const char *path, lutra_status expected, const char *part)
 {
     lutra_writer *writer;
@@ -450,6 +510,9 @@ int main(void)
         IN_FOLDER(test_a_full_disk_leaves_the_old_file),
         IN_FOLDER(test_two_writers_at_once),
         IN_FOLDER(test_a_stale_temporary_is_used_again),
+        IN_FOLDER(test_a_new_temporary_is_ones_own),
+        IN_FOLDER(test_a_replaced_file_keeps_its_permissions),
+        IN_FOLDER(test_no_more_tensors_than_are_read),
         IN_FOLDER(test_links_in_the_way_are_not_followed),
         IN_FOLDER(test_outputs_that_are_no_files),
         IN_FOLDER(test_bad_declarations),
