@@ -199,8 +199,9 @@ static lutra_status write_header(lutra_writer *writer, uint64_t *data_start, lut
     if (status)
         return status;
     memset(text, ' ', total);
+    const uint64_t length = total - LENGTH_BYTES;
     for (int i = 0; i < LENGTH_BYTES; i++)
-        text[i] = (char)((total - LENGTH_BYTES) >> (8 * i) & 0xff);
+        text[i] = (char)(length >> (8 * i) & 0xff);
     if (json_dumpb(writer->header, text + LENGTH_BYTES, n, JSON_COMPACT) != n)
         status = lutra_fail_memory(error, n, "the output's header");
     else

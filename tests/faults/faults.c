@@ -61,6 +61,18 @@ void *__libc_memalign(size_t alignment, size_t size);
     type __real_##name##64(__VA_ARGS__);                                                                     \
     type __wrap_##name##64(__VA_ARGS__);
 #endif
+/* Where times of 64 bits are asked for, too, as on machines of 32 bits, what tells times has another name. */
+#if !defined(LUTRA_PRELOAD) && defined(_TIME_BITS) && _TIME_BITS == 64
+#define WRAPPER_TIME64(name) __wrap___##name##64_time64
+#define REAL_TIME64(name) __real___##name##64_time64
+#define DECLARE_TIME64(type, name, ...)                                                                      \
+    type __real___##name##64_time64(__VA_ARGS__);                                                            \
+    type __wrap___##name##64_time64(__VA_ARGS__);
+#else
+#define WRAPPER_TIME64 WRAPPER64
+#define REAL_TIME64 REAL64
+#define DECLARE_TIME64 DECLARE64
+#endif
 
 void fault_arm(fault wanted)
 {
@@ -172,9 +184,9 @@ DECLARE(int, rename, const char *from, const char *to)
 DECLARE(int, renameat, int from_folder, const char *from, int to_folder, const char *to)
 DECLARE64(void *, mmap, void *address, size_t bytes, int protection, int flags, int descriptor, off_t offset)
 DECLARE(int, flock, int descriptor, int operation)
-DECLARE64(int, fstat, int descriptor, struct stat *info)
-DECLARE64(int, fstatat, int folder, const char *path, struct stat *info, int flags)
-DECLARE64(int, lstat, const char *path, struct stat *info)
+DECLARE_TIME64(int, fstat, int descriptor, struct stat *info)
+DECLARE_TIME64(int, fstatat, int folder, const char *path, struct stat *info, int flags)
+DECLARE_TIME64(int, lstat, const char *path, struct stat *info)
 
 static mode_t mode_of(int flags, va_list arguments)
 {
@@ -280,11 +292,12 @@ WRAP_INT(FAULT_RENAME, WRAPPER(renameat), REAL(renameat),
          (int from_folder, const char *from, int to_folder, const char *to),
          (from_folder, from, to_folder, to))
 WRAP_INT(FAULT_LOCK, WRAPPER(flock), REAL(flock), (int descriptor, int operation), (descriptor, operation))
-WRAP_INT(FAULT_EXAMINE, WRAPPER64(fstat), REAL64(fstat), (int descriptor, struct stat *info),
+WRAP_INT(FAULT_EXAMINE, WRAPPER_TIME64(fstat), REAL_TIME64(fstat), (int descriptor, struct stat *info),
          (descriptor, info))
-WRAP_INT(FAULT_EXAMINE, WRAPPER64(fstatat), REAL64(fstatat),
+WRAP_INT(FAULT_EXAMINE, WRAPPER_TIME64(fstatat), REAL_TIME64(fstatat),
          (int folder, const char *path, struct stat *info, int flags), (folder, path, info, flags))
-WRAP_INT(FAULT_EXAMINE, WRAPPER64(lstat), REAL64(lstat), (const char *path, struct stat *info), (path, info))
+WRAP_INT(FAULT_EXAMINE, WRAPPER_TIME64(lstat), REAL_TIME64(lstat), (const char *path, struct stat *info),
+         (path, info))
 
 void *WRAPPER64(mmap)(void *address, size_t bytes, int protection, int flags, int descriptor, off_t offset)
 {

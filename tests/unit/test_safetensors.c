@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "format/safetensors.h"
@@ -225,6 +226,24 @@ static void reads_shards_and_keeps_them_in_their_folder(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* Times of 32 bits end in 2038. */
+static void files_of_later_days_are_read(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/lutra-later-XXXXXX";
+    const struct timespec later[2] = {{.tv_sec = (time_t)2208988800u}, {.tv_sec = (time_t)2208988800u}};
+    const struct image a = make("{" TENSOR("a", "U8", "[2]", "[0,2]") "}", 2);
+    lutra_safetensors *file;
+    const int descriptor = mkstemp(path);
+    assert_true(descriptor >= 0);
+    assert_int_equal(write(descriptor, a.bytes, a.size), a.size);
+    assert_int_equal(futimens(descriptor, later), 0);
+    close(descriptor);
+    assert_int_equal(lutra_safetensors_open(path, &file, NULL), LUTRA_OK);
+    lutra_safetensors_close(file);
+    unlink(path);
+}
+
 static void reports_files_that_cannot_be_read(void **state)
 {
     (void)state;
@@ -249,6 +268,7 @@ int main(void)
         cmocka_unit_test(refuses_every_truncation),
         cmocka_unit_test(refuses_a_header_longer_than_the_file_or_the_limit),
         cmocka_unit_test(reads_shards_and_keeps_them_in_their_folder),
+        cmocka_unit_test(files_of_later_days_are_read),
         cmocka_unit_test(reports_files_that_cannot_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
