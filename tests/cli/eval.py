@@ -133,6 +133,8 @@ class Eval(CommandTest):
             "tabs without heading": "".join(f"{n}\t{CLASSES[t]}\n" for n, t in reversed(rows)),
             "more columns": "wnid\tfile\tclass_index\tname\n" + "".join(f"n1\t{n}\t{t}\tx y\n" for n, t in rows),
             "one class a line": "".join(f"{CLASSES[t]}\n" for n, t in rows),
+            "a byte order mark": "\ufefffile,label\n" + "".join(f"{n},{CLASSES[t]}\n" for n, t in rows),
+            "a byte order mark before classes": "\ufeff" + "".join(f"{CLASSES[t]}\n" for n, t in rows),
             "blank lines first": " \t\r\n\n" + "".join(f"  {n} {t}\n" for n, t in rows),
             "blank lines before a heading": "\n  \nfile\tindex\n\n" + "".join(f"{n}\t{t}\n" for n, t in rows),
             "a heading without a first name": "\n\tfile\tindex\n" + "".join(f"0\t{n}\t{t}\n" for n, t in rows),
