@@ -42,6 +42,7 @@ static void begin(tool_frame_cutter *cutter)
 {
     cutter->size = 0;
     cutter->too_large = false;
+    cutter->number++;
     append(cutter, 0xff);
     append(cutter, SOI);
     cutter->state = BEFORE_MARKER;

@@ -16,7 +16,8 @@ typedef struct tool_frame_cutter {
     size_t length; /* bytes of a marker segment still to pass */
     uint8_t *data; /* [size] of the frame so far */
     size_t size, capacity;
-    bool too_large; /* the frame is beyond 64 MiB or the memory: `data` is not whole */
+    bool too_large;  /* the frame is beyond 64 MiB or the memory: `data` is not whole */
+    uint64_t number; /* of the frame, from 1: each SOI counts */
 } tool_frame_cutter;
 
 /* Takes one byte; true when it ended a frame, which then is cutter->data [cutter->size] until the next call,

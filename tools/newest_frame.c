@@ -10,7 +10,6 @@ void tool_newest_frame_offer(tool_newest_frame *newest, const tool_frame_cutter 
     if (copy)
         memcpy(copy, cutter->data, cutter->size);
     pthread_mutex_lock(&newest->lock);
-    newest->number++;
     if (cutter->too_large)
         newest->too_large++;
     else if (newest->data || !copy)
@@ -19,6 +18,7 @@ void tool_newest_frame_offer(tool_newest_frame *newest, const tool_frame_cutter 
         free(newest->data);
         newest->data = copy;
         newest->size = cutter->size;
+        newest->number = cutter->number;
     }
     pthread_cond_signal(&newest->changed);
     pthread_mutex_unlock(&newest->lock);

@@ -15,7 +15,7 @@ typedef struct tool_newest_frame {
     pthread_cond_t changed;
     uint8_t *data; /* [size]: the newest that nobody took yet; NULL: none */
     size_t size;
-    uint64_t number;  /* of it, from 1 */
+    uint64_t number;  /* of it */
     uint64_t dropped; /* frames that were replaced, since the last one taken */
     uint64_t too_large;
     bool ended;
