@@ -83,11 +83,14 @@ static int classify_frames(const tool_arguments *arguments, const tool_session *
     }
     /* The reader has ended. */
     const bool cut_off = tool_frame_cut_off(&s->cutter);
-    n_unreadable += s->newest.too_large;
+    n_unreadable += s->newest.too_large + s->cutter.n_abandoned;
     n_dropped += s->newest.dropped;
     if (s->newest.too_large)
         tool_error("frames that are larger than 64 MiB, or than memory allows: %llu",
                    (unsigned long long)s->newest.too_large);
+    if (s->cutter.n_abandoned)
+        tool_error("frames that break off before the next one begins: %llu",
+                   (unsigned long long)s->cutter.n_abandoned);
     if (s->read_error) {
         lutra_error error;
         tool_io_error(&error, "standard input", "read it", s->read_error);
