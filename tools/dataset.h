@@ -15,9 +15,10 @@ typedef struct tool_dataset {
 /* From arguments->images and arguments->truth. Understood are
  *   a table with a heading that has a column 'file' and one of 'class_index', 'index', 'label', 'class',
  * 'wnid'; lines "PICTURE CLASS"; lines "CLASS" for the sorted pictures of the folder, as ImageNet's flat
- * validation set comes with; columns part at tabs, else commas, else blanks; without a table, DIR/labels.tsv,
- * else one folder of pictures per class. A class is an index, a name that the model has, or one of ImageNet's
- * wnids. Pictures that a table names but that are not there stay in the list: they will be unreadable. */
+ * validation set comes with; columns part at tabs, else commas, else blanks (then the last one is the rest of
+ * the line); without a table, DIR/labels.tsv, else one folder of pictures per class. A class is an index, a
+ * name that the model has, or one of ImageNet's wnids. Pictures that a table names but that are not there
+ * stay in the list: they will be unreadable. */
 lutra_status tool_dataset_open(tool_dataset *dataset, const tool_arguments *arguments,
                                const tool_session *session, lutra_error *error);
 void tool_dataset_free(tool_dataset *dataset);

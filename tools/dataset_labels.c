@@ -19,28 +19,41 @@ typedef struct label_table {
     char separator; /* 0: blanks */
     bool has_heading;
     size_t file, class; /* columns */
-    bool only_classes;  /* one column: classes of the sorted pictures */
+    size_t n_columns;   /* at most */
+    bool only_classes;  /* one a line, for the sorted pictures */
 } label_table;
 
-/* Cuts `line` at `separator` (0: at runs of blanks) -> `columns`; returns their number, at most MAX_COLUMNS.
- */
-static size_t cut(char *line, char separator, char *columns[MAX_COLUMNS])
+/* `text` without the blanks around it; those behind it are cut off. */
+static char *trim(char *text)
+{
+    text += strspn(text, " \t");
+    size_t length = strlen(text);
+    while (length && strchr(BLANKS, text[length - 1]))
+        text[--length] = 0;
+    return text;
+}
+
+/* Cuts `line` at `separator` -> `columns`; returns their number, at most `n_most`. Where it is 0, they part
+ * at runs of blanks, and the last is the rest of the line: a class may have a name of several words. */
+static size_t cut(char *line, char separator, size_t n_most, char *columns[MAX_COLUMNS])
 {
     const char separators[] = {separator ? separator : ' ', separator ? 0 : '\t', 0};
     const size_t length = strlen(line);
     size_t n = 0;
     if (length && line[length - 1] == '\r')
         line[length - 1] = 0;
-    while (n < MAX_COLUMNS) {
-        if (!separator)
-            line += strspn(line, separators);
-        if (!*line && !separator)
-            break;
+    if (!separator)
+        line = trim(line);
+    while (n < n_most) {
         columns[n++] = line;
+        if (!separator && n == n_most)
+            break;
         line += strcspn(line, separators);
         if (!*line)
             break;
         *line++ = 0;
+        if (!separator)
+            line += strspn(line, separators);
     }
     return n;
 }
@@ -64,15 +77,49 @@ static const char *first_line(const char *text)
     return line;
 }
 
+/* "folder/file", or the same with ImageNet's ending where only that is there; NULL when out of memory. */
+static char *picture_path(const char *folder, const char *file)
+{
+    char *path = file[0] == '/' ? strdup(file) : tool_join(folder, file);
+    if (!path || access(path, F_OK) == 0)
+        return path;
+    const size_t size = strlen(path) + sizeof ".JPEG";
+    char *with_ending = malloc(size);
+    if (with_ending) {
+        snprintf(with_ending, size, "%s.JPEG", path);
+        if (access(with_ending, F_OK) != 0) {
+            free(with_ending);
+            return path;
+        }
+    }
+    free(path);
+    return with_ending;
+}
+
+/* Whether `file` is a picture: by its ending, or because it lies in `folder`. */
+static lutra_status find_picture(const char *folder, const char *file, const label_table *table, bool *found,
+                                 lutra_error *error)
+{
+    *found = tool_is_picture_name(file);
+    if (*found)
+        return LUTRA_OK;
+    char *path = picture_path(folder, file);
+    if (!path)
+        return tool_dataset_error(error, table->path, "out of memory");
+    *found = access(path, F_OK) == 0 && !tool_is_folder(path);
+    free(path);
+    return LUTRA_OK;
+}
+
 /* What kind of table it is, from a copy of its first line. */
-static lutra_status recognise(label_table *table, char *first, lutra_error *error)
+static lutra_status recognise(label_table *table, char *first, const char *folder, lutra_error *error)
 {
     static const char *const files[] = {"file", "filename", "path", "image", "imageid", NULL};
     static const char *const classes[] = {"class_index",      "index", "label", "class", "wnid", "synset",
                                           "predictionstring", NULL};
     char *columns[MAX_COLUMNS];
     table->separator = strchr(first, '\t') ? '\t' : strchr(first, ',') ? ',' : 0;
-    const size_t n = cut(first, table->separator, columns);
+    const size_t n = cut(first, table->separator, MAX_COLUMNS, columns);
     table->file = find_column(columns, n, files);
     table->class = find_column(columns, n, classes);
     table->has_heading = table->file < n;
@@ -80,22 +127,40 @@ static lutra_status recognise(label_table *table, char *first, lutra_error *erro
         return tool_dataset_error(
             error, table->path, "has a column '%s' but none called class_index, index, label, class or wnid",
             columns[table->file]);
+    table->n_columns = table->separator ? MAX_COLUMNS : table->has_heading ? n : 2;
+    if (table->has_heading)
+        return LUTRA_OK;
+    table->file = 0;
+    table->class = 1;
     table->only_classes = n == 1;
-    if (!table->has_heading) {
-        table->file = 0;
-        table->class = n > 1;
-    }
-    return LUTRA_OK;
+    if (n == 1 || table->separator == '\t')
+        return LUTRA_OK;
+    /* A class's name may hold blanks and commas. */
+    bool is_row;
+    const lutra_status status = find_picture(folder, columns[0], table, &is_row, error);
+    table->only_classes = !is_row;
+    return status;
+}
+
+/* The wnid before the boxes in Kaggle's table of ImageNet -> `wnid`. */
+static bool wnid_before_boxes(const char *text, char wnid[10])
+{
+    const size_t length = strcspn(text, " ");
+    if (length != 9 || text[0] != 'n' || strspn(text + 1, "0123456789") != 8)
+        return false;
+    memcpy(wnid, text, length);
+    wnid[length] = 0;
+    return true;
 }
 
 static lutra_status class_of(const label_table *table, size_t line, char *text, const tool_session *session,
                              const tool_names *imagenet, size_t *index, lutra_error *error)
 {
+    char wnid[10];
+    text = trim(text);
     size_t n_found = tool_class_find(session, imagenet, text, index);
-    if (n_found == 0) { /* Kaggle's table of ImageNet goes on with boxes after the wnid. */
-        text[strcspn(text, " ")] = 0;
-        n_found = tool_class_find(session, imagenet, text, index);
-    }
+    if (n_found == 0 && wnid_before_boxes(text, wnid))
+        n_found = tool_class_find(session, imagenet, wnid, index);
     if (n_found == 1)
         return LUTRA_OK;
     if (n_found > 1)
@@ -127,32 +192,13 @@ static bool is_inside(const char *folder, const char *file)
     return inside;
 }
 
-/* "folder/file", or the same with ImageNet's ending where only that is there; NULL when out of memory. */
-static char *picture_path(const char *folder, const char *file)
-{
-    char *path = file[0] == '/' ? strdup(file) : tool_join(folder, file);
-    if (!path || access(path, F_OK) == 0)
-        return path;
-    const size_t size = strlen(path) + sizeof ".JPEG";
-    char *with_ending = malloc(size);
-    if (with_ending) {
-        snprintf(with_ending, size, "%s.JPEG", path);
-        if (access(with_ending, F_OK) == 0) {
-            free(path);
-            return with_ending;
-        }
-    }
-    free(with_ending);
-    return path;
-}
-
 static lutra_status add_row(tool_dataset *dataset, const label_table *table, size_t line, char *text,
                             const char *folder, const tool_session *session, const tool_names *imagenet,
                             lutra_error *error)
 {
     char *columns[MAX_COLUMNS];
     size_t index;
-    const size_t n = cut(text, table->separator, columns);
+    const size_t n = cut(text, table->separator, table->n_columns, columns);
     if (n <= table->file || n <= table->class)
         return tool_dataset_error(error, table->path,
                                   "line %zu: has %zu columns where at least %zu are needed", line, n,
@@ -176,10 +222,9 @@ static lutra_status add_ordered(tool_dataset *dataset, const label_table *table,
                                 const tool_files *pictures, const tool_session *session,
                                 const tool_names *imagenet, lutra_error *error)
 {
-    char *columns[MAX_COLUMNS];
     size_t index;
-    cut(text, 0, columns);
-    if (columns[0][strspn(columns[0], "0123456789")] == 0)
+    text = trim(text);
+    if (text[strspn(text, "0123456789")] == 0)
         return tool_dataset_error(error, table->path,
                                   "line %zu: a number alone does not tell a class, as ImageNet's development "
                                   "kit counts in an order of "
@@ -188,7 +233,7 @@ static lutra_status add_ordered(tool_dataset *dataset, const label_table *table,
     if (dataset->files.n == pictures->n)
         return tool_dataset_error(error, table->path, "line %zu: the folder holds only %zu pictures", line,
                                   pictures->n);
-    const lutra_status status = class_of(table, line, columns[0], session, imagenet, &index, error);
+    const lutra_status status = class_of(table, line, text, session, imagenet, &index, error);
     return status ? status : tool_dataset_add(dataset, pictures->paths[dataset->files.n], index, error);
 }
 
@@ -241,7 +286,7 @@ lutra_status tool_dataset_read_labels(tool_dataset *dataset, const char *labels,
     else if (first[strspn(first, BLANKS)] == 0)
         status = tool_dataset_error(error, labels, "is empty");
     else
-        status = recognise(&table, first, error);
+        status = recognise(&table, first, folder, error);
     if (!status)
         status = read_rows(dataset, &table, text, folder, session, imagenet, error);
     if (!status && dataset->files.n == 0)

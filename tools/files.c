@@ -233,6 +233,8 @@ lutra_status tool_read_text(const char *path, char **text, lutra_error *error)
     if (status) {
         free(*text);
         *text = NULL;
+    } else if (n >= 3 && memcmp(*text, "\xef\xbb\xbf", 3) == 0) {
+        memmove(*text, *text + 3, n - 3 + 1); /* with the 0 */
     }
     return status;
 }

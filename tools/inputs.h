@@ -47,7 +47,7 @@ lutra_status tool_check_document(const char *output, const char *const *inputs, 
 /* A whole file of less than 2^30 bytes -> `bytes` [`*n` + 1], ended by 0, allocated; "-" is standard input.
  * IO once interrupted. */
 lutra_status tool_read_file(const char *path, char **bytes, size_t *n, lutra_error *error);
-/* The same, of a text: FORMAT where a byte of it is 0. */
+/* The same, of a text, without the byte order mark that it may begin with: FORMAT where a byte of it is 0. */
 lutra_status tool_read_text(const char *path, char **text, lutra_error *error);
 
 #endif

@@ -9,7 +9,7 @@
 enum {
     OUTSIDE,       /* waiting for FF D8 */
     OUTSIDE_FF,    /* FF seen */
-    BEFORE_MARKER, /* in a frame, FF is next */
+    BEFORE_MARKER, /* in a frame, FF is next; what stands before it is passed over */
     MARKER,        /* FF seen, the code is next */
     LENGTH_HIGH,
     LENGTH_LOW,
@@ -38,13 +38,14 @@ static void append(tool_frame_cutter *cutter, uint8_t byte)
     cutter->data[cutter->size++] = byte;
 }
 
-static void begin(tool_frame_cutter *cutter)
+static int begin(tool_frame_cutter *cutter)
 {
     cutter->size = 0;
     cutter->too_large = false;
+    cutter->number++;
     append(cutter, 0xff);
     append(cutter, SOI);
-    cutter->state = BEFORE_MARKER;
+    return BEFORE_MARKER;
 }
 
 /* What a marker's code leads to; `length` tells a scan's header from other segments. */
@@ -54,7 +55,11 @@ static int after_marker(tool_frame_cutter *cutter, uint8_t code)
         return MARKER;
     if (code == EOI)
         return ENDED;
-    if (code == TEM || (code >= RST0 && code <= RST7))
+    if (code == SOI) {
+        cutter->n_abandoned++;
+        return begin(cutter);
+    }
+    if (code == 0 || code == TEM || (code >= RST0 && code <= RST7)) /* without a length */
         return BEFORE_MARKER;
     cutter->length = code == SOS;
     return LENGTH_HIGH;
@@ -72,7 +77,7 @@ static int in_frame(tool_frame_cutter *cutter, uint8_t byte)
 {
     switch (cutter->state) {
     case BEFORE_MARKER:
-        return byte == 0xff ? MARKER : OUTSIDE; /* no JPEG after all */
+        return byte == 0xff ? MARKER : BEFORE_MARKER;
     case MARKER:
         return after_marker(cutter, byte);
     case LENGTH_HIGH:
@@ -81,8 +86,9 @@ static int in_frame(tool_frame_cutter *cutter, uint8_t byte)
     case LENGTH_LOW:
         cutter->length |= (size_t)byte << 1;
         if (cutter->length >> 1 < 2)
-            return OUTSIDE;
-        cutter->length -= 2 << 1; /* the length counts its own two bytes */
+            cutter->length &= 1; /* as libjpeg takes it: nothing to pass */
+        else
+            cutter->length -= 2 << 1; /* the length counts its own two bytes */
         return cutter->length >> 1 ? SEGMENT : after_segment_byte(cutter);
     case SEGMENT:
         return after_segment_byte(cutter);
@@ -104,10 +110,8 @@ bool tool_frame_byte(tool_frame_cutter *cutter, uint8_t byte)
         return false;
     }
     if (cutter->state == OUTSIDE_FF) {
-        if (byte == SOI)
-            begin(cutter);
-        else if (byte != 0xff)
-            cutter->state = OUTSIDE;
+        if (byte != 0xff)
+            cutter->state = byte == SOI ? begin(cutter) : OUTSIDE;
         return false;
     }
     append(cutter, byte);

@@ -2,6 +2,7 @@
 #include "metrics.h"
 
 #include <math.h>
+#include <stdint.h>
 
 void tool_log_softmax(const float *logits, size_t n, double *log_probabilities)
 {
@@ -25,7 +26,7 @@ size_t tool_rank(const float *logits, size_t n, size_t index)
     for (size_t i = 0; i < n; i++)
         if (i != index && (i < index ? !(logits[i] < value) : !(logits[i] <= value)))
             rank++;
-    return isnan(value) ? n : rank;
+    return isnan(value) ? SIZE_MAX : rank;
 }
 
 /* Selection by insertion: n_top is small. */
@@ -52,14 +53,20 @@ void tool_metrics_add(tool_metrics *metrics, const float *logits, const double *
     metrics->nll -= log_p[truth];
 }
 
+/* The class that comes before all others; SIZE_MAX where none does, for a NaN. */
+static size_t first_class(const float *logits, size_t n)
+{
+    size_t best = 0;
+    tool_top(logits, n, 1, &best);
+    return tool_rank(logits, n, best) < 1 ? best : SIZE_MAX;
+}
+
 void tool_comparison_add(tool_comparison *comparison, const float *logits, const double *log_p,
                          const float *other_logits, const double *other_log_p, size_t n_classes, size_t truth)
 {
-    size_t best = 0, other_best = 0;
-    tool_top(logits, n_classes, 1, &best);
-    tool_top(other_logits, n_classes, 1, &other_best);
+    const size_t best = first_class(logits, n_classes), other_best = first_class(other_logits, n_classes);
     comparison->n++;
-    comparison->n_agree += best == other_best;
+    comparison->n_agree += best == other_best && best != SIZE_MAX;
     comparison->gained += best == truth && other_best != truth;
     comparison->lost += best != truth && other_best == truth;
     double kl = 0;

@@ -12,7 +12,7 @@
 void tool_log_softmax(const float *logits, size_t n, double *log_probabilities);
 
 /* How many classes come before `index`: those with a larger logit, and those before it with an equal one, as
- * PyTorch's topk orders them. n where the logit is not a number. */
+ * PyTorch's topk orders them. SIZE_MAX where the logit is not a number. */
 size_t tool_rank(const float *logits, size_t n, size_t index);
 
 /* The `n_top` <= n classes with the largest logits, best first -> `top`. */
@@ -31,7 +31,7 @@ void tool_metrics_add(tool_metrics *metrics, const float *logits, const double *
 /* A model beside another on the same pictures. */
 typedef struct tool_comparison {
     size_t n;
-    size_t n_agree;      /* pictures on which both name the same class first */
+    size_t n_agree;      /* pictures on which both name the same class first, none of the logits being NaN */
     size_t gained, lost; /* pictures that only the model, only the other is right about */
     double kl;           /* sum of KL(other || model), nats */
 } tool_comparison;

@@ -3,54 +3,19 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "classify.h"
 #include "inputs.h"
-#include "jpeg_frames.h"
+#include "newest_frame.h"
 #include "predictions.h"
 #include "terminal.h"
 
 typedef struct stream {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    uint8_t *frame; /* [size]: the newest that nobody took yet; NULL: none */
-    size_t size;
-    uint64_t number;  /* of it, from 1 */
-    uint64_t dropped; /* frames that were replaced, since the last one taken */
-    uint64_t too_large;
-    bool ended, cut_off;
+    tool_newest_frame newest;
+    tool_frame_cutter cutter; /* the reader's own, as is what follows, until the stream has ended */
     int read_error;
-    tool_frame_cutter cutter; /* the reader's own */
 } stream;
-
-typedef struct taken_frame {
-    uint8_t *data; /* [size], owned */
-    size_t size;
-    uint64_t number, dropped;
-} taken_frame;
-
-/* Hands a copy of the cutter's frame over; an older one that waits is dropped. */
-static void offer(stream *s, const tool_frame_cutter *cutter)
-{
-    uint8_t *copy = cutter->too_large ? NULL : malloc(cutter->size);
-    if (copy)
-        memcpy(copy, cutter->data, cutter->size);
-    pthread_mutex_lock(&s->lock);
-    s->number++;
-    if (cutter->too_large)
-        s->too_large++;
-    else if (s->frame || !copy)
-        s->dropped++;
-    if (copy) {
-        free(s->frame);
-        s->frame = copy;
-        s->size = cutter->size;
-    }
-    pthread_cond_signal(&s->changed);
-    pthread_mutex_unlock(&s->lock);
-}
 
 static void *read_frames(void *argument)
 {
@@ -60,32 +25,14 @@ static void *read_frames(void *argument)
     while ((n = tool_wait_to_read(STDIN_FILENO) ? read(STDIN_FILENO, buffer, sizeof buffer) : 0) > 0)
         for (ssize_t i = 0; i < n; i++)
             if (tool_frame_byte(&s->cutter, buffer[i]))
-                offer(s, &s->cutter);
-    const int number = n < 0 ? errno : 0;
-    pthread_mutex_lock(&s->lock);
-    s->ended = true;
-    s->cut_off = tool_frame_cut_off(&s->cutter);
-    s->read_error = number;
-    pthread_cond_signal(&s->changed);
-    pthread_mutex_unlock(&s->lock);
+                tool_newest_frame_offer(&s->newest, &s->cutter);
+    s->read_error = n < 0 ? errno : 0;
+    tool_newest_frame_end(&s->newest);
     return NULL;
 }
 
-/* Waits for a frame and takes it; false at the end of the stream. */
-static bool take(stream *s, taken_frame *taken)
-{
-    pthread_mutex_lock(&s->lock);
-    while (!s->frame && !s->ended)
-        pthread_cond_wait(&s->changed, &s->lock);
-    *taken = (taken_frame){s->frame, s->size, s->number, s->dropped};
-    s->frame = NULL;
-    s->dropped = 0;
-    pthread_mutex_unlock(&s->lock);
-    return taken->data != NULL;
-}
-
 static int classify_frame(const tool_arguments *arguments, const tool_session *session,
-                          const taken_frame *taken, uint8_t *pixels, float *logits, bool *readable)
+                          const tool_taken_frame *taken, uint8_t *pixels, float *logits, bool *readable)
 {
     const size_t n_classes = session->info->n_classes;
     const size_t n_top = arguments->top < n_classes ? arguments->top : n_classes;
@@ -116,9 +63,9 @@ static int classify_frames(const tool_arguments *arguments, const tool_session *
     uint8_t *pixels = malloc(session->info->input_bytes);
     float *logits = calloc(session->info->n_classes, sizeof *logits);
     uint64_t n_read = 0, n_unreadable = 0, n_dropped = 0;
-    taken_frame taken = {0};
+    tool_taken_frame taken = {0};
     int result = pixels && logits ? TOOL_DONE : tool_out_of_memory();
-    while (!result && !tool_interrupted() && take(s, &taken)) {
+    while (!result && !tool_interrupted() && tool_newest_frame_take(&s->newest, &taken)) {
         bool readable;
         result = classify_frame(arguments, session, &taken, pixels, logits, &readable);
         n_read += readable;
@@ -135,17 +82,21 @@ static int classify_frames(const tool_arguments *arguments, const tool_session *
         return TOOL_INTERRUPTED;
     }
     /* The reader has ended. */
-    n_unreadable += s->too_large;
-    n_dropped += s->dropped;
-    if (s->too_large)
+    const bool cut_off = tool_frame_cut_off(&s->cutter);
+    n_unreadable += s->newest.too_large + s->cutter.n_abandoned;
+    n_dropped += s->newest.dropped;
+    if (s->newest.too_large)
         tool_error("frames that are larger than 64 MiB, or than memory allows: %llu",
-                   (unsigned long long)s->too_large);
+                   (unsigned long long)s->newest.too_large);
+    if (s->cutter.n_abandoned)
+        tool_error("frames that break off before the next one begins: %llu",
+                   (unsigned long long)s->cutter.n_abandoned);
     if (s->read_error) {
         lutra_error error;
         tool_io_error(&error, "standard input", "read it", s->read_error);
         return tool_fail(&error);
     }
-    if (s->cut_off)
+    if (cut_off)
         tool_error("standard input ends within a frame");
     if (n_read + n_unreadable == 0) {
         tool_error("standard input holds no JPEG");
@@ -155,12 +106,12 @@ static int classify_frames(const tool_arguments *arguments, const tool_session *
               (unsigned long long)n_dropped, (unsigned long long)n_unreadable);
     if (n_read == 0)
         return TOOL_FAILED;
-    return n_unreadable || s->cut_off ? TOOL_UNREADABLE : TOOL_DONE;
+    return n_unreadable || cut_off ? TOOL_UNREADABLE : TOOL_DONE;
 }
 
 int tool_classify_stream(const tool_arguments *arguments, const tool_session *session)
 {
-    stream s = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    stream s = {.newest = TOOL_NO_FRAME_YET};
     pthread_t reader;
     int result = TOOL_FAILED;
     if (pthread_create(&reader, NULL, read_frames, &s) != 0) {
@@ -174,6 +125,6 @@ int tool_classify_stream(const tool_arguments *arguments, const tool_session *se
         pthread_join(reader, NULL);
     }
     tool_frame_free(&s.cutter);
-    free(s.frame);
+    free(s.newest.data);
     return result;
 }

@@ -7,6 +7,7 @@
 #define UPRIGHT 1
 #define TAG_ORIENTATION 0x0112
 #define TYPE_SHORT 3
+#define TYPE_LONG 4   /* not as EXIF demands, but there are writers */
 #define ENTRY_SIZE 12 /* tag 2, type 2, count 4, value 4 */
 
 typedef struct cursor {
@@ -43,8 +44,9 @@ unsigned lutra_exif_orientation(const uint8_t *data, size_t size)
             return UPRIGHT;
         if (read_number(&c, entry, 2) != TAG_ORIENTATION)
             continue;
-        uint32_t orientation = read_number(&c, entry + 8, 2);
-        bool valid = read_number(&c, entry + 2, 2) == TYPE_SHORT && orientation >= 1 && orientation <= 8;
+        uint32_t type = read_number(&c, entry + 2, 2);
+        uint32_t orientation = read_number(&c, entry + 8, type == TYPE_LONG ? 4 : 2);
+        bool valid = (type == TYPE_SHORT || type == TYPE_LONG) && orientation >= 1 && orientation <= 8;
         return valid ? (unsigned)orientation : UPRIGHT;
     }
     return UPRIGHT;

@@ -29,7 +29,9 @@ typedef struct decoder {
     lutra_picture *picture;
     lutra_error *error;
     lutra_status status;
-    bool ended;      /* the bytes ran out */
+    bool ended;          /* the bytes ran out */
+    const uint8_t *exif; /* [exif_size], in the picture's bytes; NULL: none */
+    size_t exif_size;
     uint8_t *row;    /* [width][components] */
     uint8_t *colour; /* [width][3], CMYK only */
 } decoder;
@@ -139,27 +141,24 @@ static void on_progress(j_common_ptr jpeg)
         fail_now(d, "more than 200 scans");
 }
 
-/* The orientation in the first APP1 segment that holds EXIF. libjpeg could keep the segments, but all of them
- * and in full. */
-static unsigned find_orientation(const uint8_t *data, size_t size)
+/* Notes the first APP1 segment with EXIF in it, and passes over every one. By itself libjpeg would keep all
+ * of them, and in full; where it finds markers among fill and stray bytes is its business. */
+static boolean on_app1(j_decompress_ptr jpeg)
 {
-    size_t at = 2;
-    while (at + 4 <= size && data[at] == 0xff) {
-        uint8_t marker = data[at + 1];
-        if (marker == 0xff) { /* padding before a marker */
-            at++;
-            continue;
-        }
-        if (marker == 0xda || marker == JPEG_EOI)
-            break;
-        size_t length = (size_t)data[at + 2] << 8 | data[at + 3]; /* includes itself */
-        if (length < 2 || length > size - at - 2)
-            break;
-        if (marker == JPEG_APP0 + 1 && length >= 8 && memcmp(data + at + 4, "Exif\0\0", 6) == 0)
-            return lutra_exif_orientation(data + at + 4, length - 2);
-        at += 2 + length;
+    static const char exif[6] = "Exif\0";
+    decoder *d = jpeg->client_data;
+    const uint8_t *segment = d->source.next_input_byte;
+    const size_t left = d->source.bytes_in_buffer;
+    if (left < 2)
+        return source_fill(jpeg);
+    const size_t length = (size_t)segment[0] << 8 | segment[1]; /* includes itself */
+    if (d->exif_size == 0 && length <= left && length > 2 + sizeof exif &&
+        memcmp(segment + 2, exif, sizeof exif) == 0) {
+        d->exif = segment + 2;
+        d->exif_size = length - 2;
     }
-    return 1;
+    source_skip(jpeg, length < 2 ? 2 : (long)length);
+    return TRUE;
 }
 
 /* ---- decoding ---- */
@@ -181,6 +180,7 @@ static void start(decoder *d)
     d->source.next_input_byte = d->picture->data;
     d->source.bytes_in_buffer = d->picture->size;
     d->jpeg.src = &d->source;
+    jpeg_set_marker_processor(&d->jpeg, JPEG_APP0 + 1, on_app1);
     d->progress.progress_monitor = on_progress;
     d->jpeg.progress = &d->progress;
 }
@@ -227,7 +227,7 @@ static lutra_status decode_rows(decoder *d)
     lutra_status status = choose_colours(d);
     if (!status)
         status = lutra_picture_begin(picture, d->jpeg.image_width, d->jpeg.image_height,
-                                     find_orientation(picture->data, picture->size), d->error);
+                                     lutra_exif_orientation(d->exif, d->exif_size), d->error);
     if (status)
         return status;
     jpeg_start_decompress(&d->jpeg);

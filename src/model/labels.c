@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Class names from a text file: one a line, or tab-separated with the class index first and the name last. */
+/* Class names from a text file: one a line, or tab-separated with the class index first and the name last. A
+ * byte order mark before them is passed over. */
 #include "model/labels.h"
 
 #include <inttypes.h>
@@ -38,8 +39,8 @@ static lutra_status set_label(json_t *labels, uint64_t index, const char *name, 
     return LUTRA_OK;
 }
 
-static lutra_status read_line(json_t *labels, const char *line, size_t length, const char *path,
-                              uint64_t offset, lutra_error *error)
+static lutra_status read_line(json_t *labels, const char *line, size_t length, bool is_first,
+                              const char *path, uint64_t offset, lutra_error *error)
 {
     const char *tab = memchr(line, '\t', length), *name = line + length;
     char digits[24], *end;
@@ -55,7 +56,7 @@ static lutra_status read_line(json_t *labels, const char *line, size_t length, c
     snprintf(digits, sizeof digits, "%.*s", (int)(tab - line < 23 ? tab - line : 23), line);
     const unsigned long long index = strtoull(digits, &end, 10);
     if (end == digits || *end) {
-        if (offset == 0) /* the columns' headings */
+        if (is_first) /* the columns' headings */
             return LUTRA_OK;
         return lutra_fail(error, LUTRA_ERROR_FORMAT, path, offset, "\"%.20s\" is not a class index", digits);
     }
@@ -72,13 +73,14 @@ lutra_status lutra_labels_read(const char *path, json_t **result, lutra_error *e
     if (!labels)
         status = lutra_fail_memory(error, sizeof *labels, "labels");
     const char *text = (const char *)map.data;
-    for (size_t begin = 0; begin < map.size && status == LUTRA_OK;) {
+    const size_t first = map.size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    for (size_t begin = first; begin < map.size && status == LUTRA_OK;) {
         const char *newline = memchr(text + begin, '\n', map.size - begin);
         size_t length = newline ? (size_t)(newline - text) - begin : map.size - begin;
         const size_t next = begin + length + 1;
         if (length && text[begin + length - 1] == '\r')
             length--;
-        status = read_line(labels, text + begin, length, path, begin, error);
+        status = read_line(labels, text + begin, length, begin == first, path, begin, error);
         begin = next;
     }
     lutra_file_map_close(&map);

@@ -69,6 +69,8 @@ class Classify(CommandTest):
         picture_list.write_text(self.pictures[2] + "\r\n\n" + str(self.folder / "photos") + "\n" + self.pictures[0])
         self.assertEqual(self.names(f"@{picture_list}"), [self.pictures[2], *self.pictures, self.pictures[0]])
         self.assertEqual(self.names("@-", input="\n".join(self.pictures[:2])), self.pictures[:2])
+        picture_list.write_text(self.pictures[1], encoding="utf-8-sig")  # with a byte order mark
+        self.assertEqual(self.names(f"@{picture_list}"), self.pictures[1:2])
 
     def test_lists_parted_by_zeros_are_refused(self):
         """As find -print0 writes them: all behind the first would be left out."""

@@ -133,6 +133,8 @@ class Eval(CommandTest):
             "tabs without heading": "".join(f"{n}\t{CLASSES[t]}\n" for n, t in reversed(rows)),
             "more columns": "wnid\tfile\tclass_index\tname\n" + "".join(f"n1\t{n}\t{t}\tx y\n" for n, t in rows),
             "one class a line": "".join(f"{CLASSES[t]}\n" for n, t in rows),
+            "a byte order mark": "\ufefffile,label\n" + "".join(f"{n},{CLASSES[t]}\n" for n, t in rows),
+            "a byte order mark before classes": "\ufeff" + "".join(f"{CLASSES[t]}\n" for n, t in rows),
             "blank lines first": " \t\r\n\n" + "".join(f"  {n} {t}\n" for n, t in rows),
             "blank lines before a heading": "\n  \nfile\tindex\n\n" + "".join(f"{n}\t{t}\n" for n, t in rows),
             "a heading without a first name": "\n\tfile\tindex\n" + "".join(f"0\t{n}\t{t}\n" for n, t in rows),
@@ -145,6 +147,37 @@ class Eval(CommandTest):
                 table.write_bytes(text.encode())
                 self.assertAlmostEqual(self.evaluate("--images", self.images, "--labels", table)["nll"], expected,
                                        delta=TOLERANCE)  # summed in another order
+
+    def test_names_of_several_words(self):
+        """As ImageNet's 'tiger cat' beside a 'tiger': no other class is taken for the first word's sake."""
+        names, model = [*CLASSES], self.folder / "words.safetensors"
+        names[:4] = "tiger", "tiger cat", "tench, Tinca tinca", "bow"
+        names[9] = "bow tie"
+        (self.folder / "words").write_text("\n".join(names) + "\n")
+        self.lutra("cluster", MODEL, "--labels", self.folder / "words", "-o", model)
+        (self.images / "tiger").mkdir()  # no picture
+        self.addCleanup((self.images / "tiger").rmdir)
+        table = self.folder / "table"
+
+        def nll(text):
+            table.write_bytes(text.encode())
+            return self.lutra_json("eval", model, "--images", self.images, "--labels", table)["nll"]
+
+        for first in (1, 2):  # of a list, this line must not be taken for "PICTURE CLASS" or for two columns
+            truth = {name: first if name == "00.png" else t for name, t in self.truth.items()}
+            rows = [(n, names[t]) for n, t in truth.items()]
+            expected = nll("file\tindex\n" + "".join(f"{n}\t{t}\n" for n, t in truth.items()))
+            for text in ("file label\n" + "".join(f"{n} {name}\n" for n, name in rows),
+                         "\n" + "".join(f" {n}  {name} \r\n" for n, name in reversed(rows)),
+                         "".join(f"{n}\t{name} \n" for n, name in rows), "".join(f" {name} \r\n" for _, name in rows)):
+                with self.subTest(text[:20]):
+                    self.assertAlmostEqual(nll(text), expected, delta=TOLERANCE)  # summed in another order
+        for text in ("00.png tiger domestic\n", "00.png\ttiger domestic\n", "00.png,tiger domestic\n",
+                     "file label\n00.png tiger domestic\n", "tiger domestic\n"):
+            with self.subTest(text):
+                table.write_text(text)
+                self.fails("eval", model, "--images", self.images, "--labels", table, "--quiet",
+                           says=[f"line {text.count(chr(10))}", "'tiger domestic' is no class"])
 
     def test_folders_named_as_classes(self):
         folder = self.folder / "named"
@@ -270,6 +303,8 @@ class ImageNet(CommandTest):
         expected = self.lutra_json("eval", model, "--images", flat, "--labels", by_index)["nll"]
         self.assertEqual(self.lutra_json("eval", model, "--images", folders)["nll"], expected)
         for text in ("".join(f"{wnid}\n" for wnid in wnids),
+                     "".join(f"{wnid} name, other name\n" for wnid in wnids),
+                     "".join(f"ILSVRC2012_val_0000000{i + 1} {wnid}\n" for i, wnid in enumerate(wnids)),
                      "ImageId,PredictionString\n" + "".join(f"ILSVRC2012_val_0000000{i + 1},{wnid} 1 2 3 4 \n"
                                                               for i, wnid in enumerate(wnids))):
             table = folder / "table"

@@ -106,6 +106,22 @@ class Stream(CommandTest):
         self.assertEqual(lines[2]["predictions"], self.predictions(FRAMES[2]))
         self.assertIn(b"frame 2", stderr)
 
+    def test_frames_after_one_that_breaks_off(self):
+        frames = [FRAMES[0][:-20], *FRAMES[1:] * 3]
+        lines, notes = self.stream(b"".join(frames), status=UNREADABLE)
+        self.assertEqual(len(lines) + sum(line["dropped"] for line in lines) + 1, len(frames))
+        self.assertEqual(lines[-1]["frame"], len(frames))
+        for line in lines:
+            self.assertEqual(line["predictions"], self.predictions(frames[line["frame"] - 1]))
+        self.assertIn("break off before the next one begins: 1", notes)
+        self.assertIn("1 unreadable", notes)
+
+    def test_bytes_between_segments(self):
+        """Read as the library reads them from a file."""
+        frame = FRAMES[3][:71] + b"\0" + FRAMES[3][71:]  # behind SOI and DQT
+        lines, _ = self.stream(frame)
+        self.assertEqual([line["predictions"] for line in lines], [self.predictions(frame)])
+
     def test_stream_cut_off(self):
         lines, notes = self.stream(FRAMES[0] + FRAMES[1][:-30], status=UNREADABLE)
         self.assertEqual([line["frame"] for line in lines], [1])

@@ -80,10 +80,11 @@ def crc(image):
 # ---- encoded files ----
 
 
-def exif(orientation, big_endian=False, entries_before=1, prefix=b''):
+def exif(orientation, big_endian=False, entries_before=1, prefix=b'', as_long=False):
     order = '>' if big_endian else '<'
     entries = [struct.pack(order + 'HHII', 0x0100 + i, 4, 1, 7) for i in range(entries_before)]
-    entries.append(struct.pack(order + 'HHIHH', 0x0112, 3, 1, orientation, 0))
+    entries.append(struct.pack(order + 'HHII', 0x0112, 4, 1, orientation) if as_long else
+                   struct.pack(order + 'HHIHH', 0x0112, 3, 1, orientation, 0))
     return (prefix + (b'MM\0*' if big_endian else b'II*\0') + struct.pack(order + 'I', 8)
             + struct.pack(order + 'H', len(entries)) + b''.join(entries) + struct.pack(order + 'I', 0))
 
@@ -121,10 +122,13 @@ def jpeg_files():
     assert inverted[begin + 4:begin + 9] == b'Adobe' and inverted[end - 1] == 0
     yield 'ycck.jpg', inverted[:end - 1] + b'\2' + inverted[end:]
     yield 'cmyk_without_adobe.jpg', inverted[:begin] + inverted[end:]
-    # Stray bytes before a marker lose nothing and must not make the file unreadable.
-    first = next(jpeg_segments(inverted))[1]
-    plain = jpeg(rgb, exif=exif(6, prefix=b'Exif\0\0'))
-    yield 'padded_markers.jpg', plain[:first] + b'\xff\xff\xff' + plain[first:]
+    # What may stand before a marker loses nothing: the file is readable, and the orientation behind it is found.
+    oriented = jpeg(rgb, exif=exif(6, prefix=b'Exif\0\0'))
+    begin, = [b for marker, b, e in jpeg_segments(oriented) if marker == 0xe1]
+    for name, before in (('fill', b'\xff\xff\xff'), ('stray_byte', b'\0'), ('stray_stuffing', b'\xff\0'),
+                         ('stray_restart', b'\xff\xd0'), ('empty_exif', b'\xff\xe1\0\x08Exif\0\0')):
+        yield f'{name}_before_exif.jpg', oriented[:begin] + before + oriented[begin:]
+    yield 'exif_long_6.jpg', jpeg(rgb, exif=exif(6, prefix=b'Exif\0\0', as_long=True))
     for orientation in range(1, 9):
         data = exif(orientation, big_endian=orientation % 2 == 0, entries_before=orientation % 3,
                     prefix=b'Exif\0\0')
@@ -199,6 +203,7 @@ def png_files():
     yield 'one_pixel.png', png(rgb[:1, :1], 8, 2)
     yield 'exif_before_6.png', png(rgb, 8, 2, before=[(b'eXIf', exif(6))])
     yield 'exif_after_8.png', png(rgb, 8, 2, after=[(b'eXIf', exif(8, big_endian=True))])
+    yield 'exif_long_8.png', png(rgb, 8, 2, before=[(b'eXIf', exif(8, big_endian=True, as_long=True))])
     yield 'exif_interlaced_5.png', png(rgb, 8, 2, True, before=[(b'eXIf', exif(5))])
 
 

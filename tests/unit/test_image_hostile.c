@@ -333,7 +333,7 @@ static void broken_exif_means_upright(void **state)
         {7, 0xff}, /* the directory beyond the end */
         {4, 24},   /* the directory at the end */
         {11, 2},   /* another tag */
-        {12, 4},   /* not a SHORT */
+        {12, 1},   /* a BYTE */
         {18, 0},   /* orientation 0 */
         {18, 9},   /* orientation 9 */
         {19, 1},   /* orientation 262 */
@@ -345,6 +345,12 @@ static void broken_exif_means_upright(void **state)
         if (lutra_exif_orientation(bad, size) != 1)
             fail_msg("change %zu", i);
     }
+    uint8_t as_long[sizeof good];
+    memcpy(as_long, good, sizeof good);
+    as_long[12] = 4;
+    assert_int_equal(lutra_exif_orientation(as_long, size), 6);
+    as_long[20] = 1; /* orientation 65542 */
+    assert_int_equal(lutra_exif_orientation(as_long, size), 1);
     uint8_t many[sizeof good];
     memcpy(many, good, sizeof good);
     memset(many + 8, 0xff, 4); /* 65535 entries, and not the tag */

@@ -64,17 +64,45 @@ static void every_cut_is_noticed(void **state)
     }
 }
 
-static void what_is_no_jpeg_is_passed_over(void **state)
+/* The frame after a cut one is found, and the cut one counted, but where the cut is inside a segment. */
+static void a_frame_that_breaks_off_is_told_of(void **state)
 {
     (void)state;
-    const uint8_t broken[] = {0xff, 0xd8, 0x00, 0x12}; /* no marker after SOI */
-    const uint8_t short_length[] = {0xff, 0xd8, 0xff,
-                                    0xe0, 0x00, 0x01}; /* a length below its own two bytes */
+    static const struct {
+        size_t begin, end; /* cuts inside a segment: behind its code, before its last byte */
+    } segments[] = {{4, 12}, {15, 18}, {20, 24}, {37, 39}, {41, 43}};
+    for (size_t size = 2; size < sizeof frame; size++) {
+        bool in_segment = false;
+        for (size_t i = 0; i < sizeof segments / sizeof *segments; i++)
+            in_segment = in_segment || (size >= segments[i].begin && size < segments[i].end);
+        if (in_segment)
+            continue;
+        tool_frame_cutter cutter = {0};
+        assert_int_equal(count(&cutter, frame, sizeof frame), 1);
+        assert_int_equal(count(&cutter, frame, size), 0);
+        assert_int_equal(count(&cutter, frame, sizeof frame), 1);
+        assert_int_equal(cutter.number, 3);
+        assert_int_equal(cutter.n_abandoned, 1);
+        assert_false(tool_frame_cut_off(&cutter));
+        tool_frame_free(&cutter);
+    }
+}
+
+/* As libjpeg reads them: bytes that are no marker, stuffing, restarts, lengths below their own two bytes. */
+static void what_stands_between_segments_is_passed_over(void **state)
+{
+    (void)state;
+    static const uint8_t odd[] = {
+        0xff, 0xd8, 0x00, 0x12, 0xff, 0x00, 0xff, 0xd0, 0xff, 0xe0, 0x00, 0x01, 0xff, 0xe0,
+        0x00, 0x00, 0x00, 0xff, 0xda, 0x00, 0x02, 0x11, 0xff, 0x01, 0x00, 0xff, 0xd9,
+    };
     tool_frame_cutter cutter = {0};
-    assert_int_equal(count(&cutter, broken, sizeof broken), 0);
+    for (size_t i = 0; i < sizeof odd; i++)
+        assert_int_equal(tool_frame_byte(&cutter, odd[i]), i == sizeof odd - 1);
+    assert_int_equal(cutter.size, sizeof odd);
+    assert_memory_equal(cutter.data, odd, sizeof odd);
     assert_int_equal(count(&cutter, frame, sizeof frame), 1);
-    assert_int_equal(count(&cutter, short_length, sizeof short_length), 0);
-    assert_int_equal(count(&cutter, frame, sizeof frame), 1);
+    assert_int_equal(cutter.n_abandoned, 0);
     tool_frame_free(&cutter);
 }
 
@@ -100,7 +128,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_follow_each_other),
         cmocka_unit_test(every_cut_is_noticed),
-        cmocka_unit_test(what_is_no_jpeg_is_passed_over),
+        cmocka_unit_test(a_frame_that_breaks_off_is_told_of),
+        cmocka_unit_test(what_stands_between_segments_is_passed_over),
         cmocka_unit_test(endless_frame_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

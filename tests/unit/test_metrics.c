@@ -66,12 +66,36 @@ static void not_a_number_is_never_right(void **state)
     tool_metrics metrics = {0};
     double log_p[3];
     for (size_t i = 0; i < 3; i++)
-        assert_int_equal(tool_rank(broken, 3, i), 3);
+        assert_int_equal(tool_rank(broken, 3, i), SIZE_MAX);
     assert_int_equal(tool_rank(half, 3, 1), 1);
     tool_log_softmax(broken, 3, log_p);
     tool_metrics_add(&metrics, broken, log_p, 3, 0);
     assert_int_equal(metrics.top1, 0);
+    assert_int_equal(metrics.top5, 0);
     assert_true(isnan(metrics.nll));
+}
+
+/* The change of top-1 is the difference of both models' top-1, and nobody agrees with a NaN. */
+static void not_a_number_is_compared_as_it_is_counted(void **state)
+{
+    (void)state;
+    static const float kinds[][3] = {
+        {NAN, NAN, NAN}, {NAN, 1.0f, 0.0f}, {1.0f, NAN, 0.0f}, {2.0f, 1.0f, NAN}, {2.0f, 1.0f, 0.0f}};
+    const size_t n_kinds = sizeof kinds / sizeof *kinds;
+    for (size_t a = 0; a < n_kinds; a++)
+        for (size_t b = 0; b < n_kinds; b++)
+            for (size_t right = 0; right < 3; right++) {
+                tool_metrics model = {0}, against = {0};
+                tool_comparison result = {0};
+                double log_p[3], other_log_p[3];
+                tool_log_softmax(kinds[a], 3, log_p);
+                tool_log_softmax(kinds[b], 3, other_log_p);
+                tool_metrics_add(&model, kinds[a], log_p, 3, right);
+                tool_metrics_add(&against, kinds[b], other_log_p, 3, right);
+                tool_comparison_add(&result, kinds[a], log_p, kinds[b], other_log_p, 3, right);
+                assert_int_equal(result.gained + against.top1, result.lost + model.top1);
+                assert_int_equal(result.n_agree, a == n_kinds - 1 && b == n_kinds - 1);
+            }
 }
 
 static void accuracy_and_likelihood(void **state)
@@ -127,6 +151,7 @@ int main(void)
         cmocka_unit_test(log_softmax_is_stable),
         cmocka_unit_test(ranks_and_the_best),
         cmocka_unit_test(not_a_number_is_never_right),
+        cmocka_unit_test(not_a_number_is_compared_as_it_is_counted),
         cmocka_unit_test(accuracy_and_likelihood),
         cmocka_unit_test(comparison),
         cmocka_unit_test(standard_error_of_gains_and_losses),

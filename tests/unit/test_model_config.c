@@ -236,6 +236,9 @@ static void labels_must_match_the_classes(void **state)
         {"a\nb\nc\nd\ne\nf\ng\n", LUTRA_OK, "g"},
         {"a\r\nb\r\nc\r\nd\r\ne\r\nf\r\ng with spaces", LUTRA_OK, "g with spaces"},
         {"index\twnid\tname\n6\tn6\tg\n0\tn0\ta\n", LUTRA_OK, "g"},
+        {"\357\273\277a\nb\nc\nd\ne\nf\ng\n", LUTRA_OK, "g"}, /* a byte order mark */
+        {"\357\273\277index\tname\n6\tg\n0\ta\n", LUTRA_OK, "g"},
+        {"\357\273\2770\ta\n6\tg\n", LUTRA_OK, "g"},
         {"a\nb\n", LUTRA_ERROR_ARGUMENT, "2 labels do not match the model's 7 classes"},
         {"a\nb\nc\nd\ne\nf\ng\nh\n", LUTRA_ERROR_ARGUMENT, "8 labels"},
         {"0\ta\nx\tb\n", LUTRA_ERROR_FORMAT, "\"x\" is not a class index"},
