@@ -28,7 +28,8 @@ static int check(const tool_arguments *arguments)
         return TOOL_FAILED;
     const char *const not_page[] = {arguments->n_inputs ? arguments->inputs[0] : NULL, arguments->against,
                                     arguments->on};
-    if (arguments->html && tool_check_document(arguments->html, not_page, 3, &error))
+    if (arguments->html && (tool_check_document(arguments->html, not_page, 3, &error) ||
+                            tool_devices_check_output(arguments->html, &error)))
         return tool_fail(&error);
     return TOOL_DONE;
 }

@@ -23,8 +23,11 @@ CLASSES = ["otter", "vole", "newt", "heron", "pike", "swan", "frog", "carp", "te
 # One without a head.
 HEADLESS = str(SOURCE / "tests/golden/models/hf-vit-no-head")
 
+PROGRAM = pathlib.Path(LUTRA).read_bytes()
 # A sanitizer holds memory of its own.
-SANITIZED = b"__asan_init" in pathlib.Path(LUTRA).read_bytes() or b"__tsan_init" in pathlib.Path(LUTRA).read_bytes()
+SANITIZED = b"__asan_init" in PROGRAM or b"__tsan_init" in PROGRAM
+# The page's own text, without which the build has no report.
+HAS_REPORT = b"lutra-report-page" in PROGRAM
 
 DONE, FAILED, USAGE, UNREADABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
