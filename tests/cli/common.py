@@ -80,10 +80,19 @@ def scaled_model(folder, model, factors):
 class CommandTest(unittest.TestCase):
     maxDiff = None
 
-    def lutra(self, *arguments, status=DONE, text=True, **options):
+    def bound_by_permissions(self):
+        """What runs a program so that it cannot read or write what permissions deny it, as root can."""
+        if os.geteuid() != 0:
+            return []
+        runner = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+        if not shutil.which("setpriv") or subprocess.run([*runner, "true"], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("to root no permission is denied")
+        return runner
+
+    def lutra(self, *arguments, status=DONE, text=True, runner=(), **options):
         """Runs the command, expects `status`; returns the completed process."""
         options.setdefault("stdin", subprocess.DEVNULL) if "input" not in options else None
-        result = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=text, timeout=TIMEOUT, **options)
+        result = subprocess.run([*runner, *COMMAND, *map(str, arguments)], capture_output=True, text=text, timeout=TIMEOUT, **options)
         self.assertEqual(result.returncode, status,
                          f"lutra {' '.join(map(str, arguments))}\n{result.stdout}\n{result.stderr}")
         return result
