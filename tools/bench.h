@@ -25,6 +25,9 @@ typedef struct bench_models {
     size_t n;
 } bench_models;
 
+/* Whether a seed, where one is given, has weights to make; says that it has not. */
+bool bench_check_seed(const tool_arguments *arguments);
+
 /* Opens MODEL or makes one of --arch, clusters it and makes it dense as the options ask. What is made lies in
  * memory (/dev/shm) where there is room, else among the temporary files, and is gone with the process.
  * Returns the exit status; to be closed either way. */

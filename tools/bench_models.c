@@ -153,6 +153,14 @@ static int complete_dense(bench_models *models, const tool_arguments *arguments,
     return result;
 }
 
+bool bench_check_seed(const tool_arguments *arguments)
+{
+    const bool idle = arguments->given[TOOL_SEED] && arguments->n_inputs;
+    if (idle)
+        tool_error("--seed is of random weights; %s has its own", arguments->inputs[0]);
+    return !idle;
+}
+
 int bench_models_open(bench_models *models, const tool_arguments *arguments, tool_progress *progress)
 {
     *models = (bench_models){.n = 0};

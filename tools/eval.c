@@ -235,6 +235,10 @@ static int run(const tool_arguments *arguments)
         tool_error("eval needs one MODEL and --images DIR, as in: lutra eval model.safetensors --images val");
         return TOOL_USAGE;
     }
+    if (arguments->given[TOOL_AGAINST_MODE] && !arguments->against) {
+        tool_error("--against-mode needs --against MODEL");
+        return TOOL_USAGE;
+    }
     int result = open_models(&e, arguments);
     if (!result && tool_dataset_open(&e.dataset, arguments, &e.model.session, &error))
         result = tool_fail(&error);

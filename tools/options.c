@@ -414,6 +414,7 @@ int tool_parse(const tool_command *command, int argc, const char **argv, tool_pa
     int code;
     while ((code = next_option(parser)) > 0) {
         const tool_option id = (tool_option)code;
+        arguments->given[id] = true;
         if (!descriptions[id].argument) {
             set_flag(arguments, id, help);
             continue;

@@ -24,6 +24,12 @@ static int check(const tool_arguments *arguments)
         tool_error("--json and --csv both say what to print; give one");
         return TOOL_USAGE;
     }
+    if (arguments->power_meter && arguments->no_energy) {
+        tool_error("--power-meter measures energy, which --no-energy leaves out; give one");
+        return TOOL_USAGE;
+    }
+    if (!bench_check_seed(arguments))
+        return TOOL_USAGE;
     if (arguments->html && !tool_report_is_built())
         return TOOL_FAILED;
     const char *const not_page[] = {arguments->n_inputs ? arguments->inputs[0] : NULL, arguments->against,

@@ -160,6 +160,18 @@ class Mistakes(CommandTest):
                    says=["'deit_tinny_patch16_224'", "did you mean deit_tiny_patch16_224", "lutra help architectures"])
         self.wrong("cluster", "a", "-o", "b", "--arch", "resnet50", says="'resnet50'")
 
+    def test_options_that_would_be_of_no_use(self):
+        self.wrong("eval", "a", "--images", "b", "--against-mode", "int8", says="--against-mode needs --against")
+        self.wrong("cluster", "a", "-o", "b", "--calibrate-count", 16, says="--calibrate-count needs --calibrate")
+        self.wrong("bench", "a", "--seed", 0, says="--seed is of random weights; a has its own")
+        self.wrong("profile", "a", "--seed", 0, says="--seed is of random weights; a has its own")
+        self.wrong("profile", "a", "--power-meter", "b", "--no-energy", says=["--power-meter", "--no-energy", "give one"])
+        for action in ("measure", "show"):
+            self.wrong("device", action, "--power-meter", "a", says="--power-meter goes with 'device check'")
+        self.wrong("classify", "a", "--draw", "--json", says=["--draw", "--json", "give one"])
+        self.wrong("classify", "--draw", "--stream", says=["--draw", "--stream", "give one"])
+        self.wrong("help", "cluster", "classify", says="'classify' is one too many")
+
     def test_what_is_missing(self):
         self.wrong("cluster", "a", says="-o FILE")
         self.wrong("cluster", "-o", "b", says="MODEL")

@@ -233,9 +233,10 @@ class Device(CommandTest):
         folder = temporary_folder()
         environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "new")}
         self.fails("device", "show", says="lutra device measure", env=environment)
-        self.lutra("device", "measure", env=environment)
+        measured = self.lutra_json("device", "measure", env=environment)
         self.assertEqual([path.name for path in (folder / "new/lutra").iterdir()], ["device.json"])
         shown = self.lutra_json("device", "show", env=environment)
+        self.assertEqual((shown.keys(), shown["device"]), (measured.keys(), measured["device"]))
         for name in ("clock_ghz", "peak_gmacs_f32", "peak_gmacs_int8", "dram_gb_per_s_one_core", "dram_gb_per_s_all_cores"):
             self.assertGreater(shown[name], 0, name)
         self.assertGreaterEqual(shown["dram_gb_per_s_all_cores"], shown["dram_gb_per_s_one_core"])
