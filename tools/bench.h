@@ -33,7 +33,7 @@ bool bench_check_seed(const tool_arguments *arguments);
  * Returns the exit status; to be closed either way. */
 int bench_models_open(bench_models *models, const tool_arguments *arguments, tool_progress *progress);
 /* Opens one more. */
-int bench_models_add(bench_models *models, const char *path, const tool_arguments *arguments);
+int bench_models_add(bench_models *models, const char *path, const lutra_model_options *options);
 /* Adds the last model, which is dense, once more with its weights in `dtype`. */
 int bench_models_add_dense(bench_models *models, lutra_dtype dtype, const tool_arguments *arguments,
                            tool_progress *progress);

@@ -63,7 +63,8 @@ static int open_models(evaluation *e, const tool_arguments *arguments)
                              &arguments->model, arguments->mode);
     if (result || !arguments->against)
         return result;
-    const lutra_model_options options = {.ignore_exif = arguments->model.ignore_exif,
+    const lutra_model_options options = {.arch = tool_against_arch(arguments),
+                                         .ignore_exif = arguments->model.ignore_exif,
                                          .copy = arguments->model.copy};
     e->compare = true;
     result = open_runner(&e->against, arguments, arguments->against, &options, arguments->against_mode);

@@ -7,6 +7,7 @@
 #include "json.h"
 #include "profile.h"
 #include "report.h"
+#include "session.h"
 
 static int check(const tool_arguments *arguments)
 {
@@ -68,8 +69,11 @@ static int run(const tool_arguments *arguments)
     if (result)
         return result;
     result = bench_models_open(&models, arguments, &progress);
-    if (!result && arguments->against)
-        result = bench_models_add(&models, arguments->against, arguments);
+    if (!result && arguments->against) {
+        lutra_model_options options = arguments->model;
+        options.arch = tool_against_arch(arguments);
+        result = bench_models_add(&models, arguments->against, &options);
+    }
     if (!result && arguments->on) {
         result = profile_predict(&models, arguments, &device, &results);
     } else if (!result) {

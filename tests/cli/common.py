@@ -77,6 +77,19 @@ def scaled_model(folder, model, factors):
     return folder
 
 
+def bare_weights(path, arch):
+    """Random weights that do not tell their architecture, as others write them; returns the path."""
+    subprocess.run([*COMMAND, "random", "--arch", arch, "-o", path, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    data = path.read_bytes()
+    start = 8 + struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:start])
+    del header["__metadata__"]
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 64)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[start:])
+    return path
+
+
 class CommandTest(unittest.TestCase):
     maxDiff = None
 
