@@ -124,6 +124,10 @@ class Mistakes(CommandTest):
         self.wrong("cluster", "a", "-o", "b", "--clusters", says="needs a value")
         self.wrong("eval", "a", "--stream", says="--stream")
 
+    def test_options_behind_inputs_whatever_the_environment(self):
+        for name in ("POSIXLY_CORRECT", "POSIX_ME_HARDER"):
+            self.fails("cluster", "a", "-o", "b", "--clusters", "1", status=USAGE, says="2 to 256", env={**os.environ, name: "1"})
+
     def test_values(self):
         for value in ("1", "257", "0", "-1", "64x", "", "1e2", "99999999999999999999999"):
             self.wrong("cluster", "a", "-o", "b", "--clusters", value, says=["--clusters", "2 to 256", f"'{value}'"])
