@@ -19,7 +19,7 @@ class Check(unittest.TestCase):
         self.programs = self.folder / "programs"
         for folder in (self.logs, self.programs, self.folder / "scripts"):
             folder.mkdir(parents=True)
-        for name in ("check", "scripts/count_tests.py", "scripts/install-node-packages"):
+        for name in ("check", "scripts/count_tests.py", "scripts/check_arm", "scripts/install-node-packages"):
             shutil.copy(SOURCE / name, self.folder / name)
 
     def program(self, name, script=""):
@@ -72,6 +72,24 @@ class Check(unittest.TestCase):
             _, message = check.communicate(timeout=60)
             self.assertEqual((check.returncode, message), (130, "interrupted\n"))
             self.assertFalse(worker.exists() and "State:\tZ" not in (worker / "status").read_text())
+
+    def test_nothing_of_arm_passes_where_the_tools_fail(self):
+        for name in ("fetch_sysroot", "build-device"):
+            (self.folder / "scripts" / name).write_text("#!/bin/sh\n")
+            (self.folder / "scripts" / name).chmod(0o755)
+        for name in ("meson", "ninja"):
+            self.program(name)
+        for name in ("readelf", "qemu-aarch64-static"):
+            self.program(name, "exit 1")
+        (self.folder / "build/aarch64").mkdir()
+        for part in ("kernels", "all"):
+            result = self.run_script("scripts/check_arm", "aarch64", part)
+            self.assertEqual(result.returncode, 1, result.stderr)
+            self.assertRegex(result.stdout, "(?m)^not ok ")
+            self.assertNotRegex(result.stdout, "(?m)^ok ")
+            what = {"kernels": ["loops are counted"], "all": ["64 KiB", "static", "demo's job", "descriptions of devices"]}[part]
+            for text in what:
+                self.assertRegex(result.stdout, f"(?m)^not ok .*{text}")
 
     def test_node_packages_that_were_cut_off_are_installed_again(self):
         (self.folder / "tools/report").mkdir(parents=True)

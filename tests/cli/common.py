@@ -4,6 +4,8 @@ import atexit
 import json
 import os
 import pathlib
+import resource
+import shlex
 import shutil
 import signal
 import struct
@@ -14,7 +16,7 @@ import zlib
 
 SOURCE = pathlib.Path(os.environ.get("LUTRA_SOURCE_ROOT", pathlib.Path(__file__).resolve().parents[2]))
 # The program; LUTRA_PROGRAM names another, perhaps with an emulator before it.
-COMMAND = os.environ.get("LUTRA_PROGRAM", "").split() or [os.path.join(os.environ["LUTRA_BUILD_ROOT"], "tools", "lutra")]
+COMMAND = shlex.split(os.environ.get("LUTRA_PROGRAM", "")) or [os.path.join(os.environ["LUTRA_BUILD_ROOT"], "tools", "lutra")]
 LUTRA = COMMAND[-1]
 TIMEOUT = 300 if len(COMMAND) == 1 else 3000
 # A fine-tuned ViT of one block with the ten classes CLASSES, 24x24 pixels, own mean and deviation.
