@@ -79,6 +79,11 @@ def scaled_model(folder, model, factors):
     return folder
 
 
+def file_limit(size):
+    """For preexec_fn: writes beyond `size` bytes fail, as on a full disk."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
 def bare_weights(path, arch):
     """Random weights that do not tell their architecture, as others write them; returns the path."""
     subprocess.run([*COMMAND, "random", "--arch", arch, "-o", path, "--quiet"], check=True, stdout=subprocess.DEVNULL)

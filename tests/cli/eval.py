@@ -249,13 +249,15 @@ class Eval(CommandTest):
             self.assertEqual((result["arch"], result["against"]["arch"]), (arch, arch))
 
     def test_interrupted(self):
-        slow = self.folder / "slow"  # folders of 10 classes with enough pictures to be at it
+        slow = self.folder / "slow"
         (slow / "x").mkdir(parents=True)
         for i in range(2000):
             (slow / "x" / f"{i}.png").symlink_to(self.pictures[i % 23])
         table = self.folder / "slow.tsv"
         table.write_text("".join(f"x/{i}.png 1\n" for i in range(2000)))
-        process = subprocess.Popen([LUTRA, "eval", MODEL, "--mode", "f32", "--images", slow, "--labels", table, "--batch", "1"],
+        # 3137 tokens a picture: minutes for all of them.
+        process = subprocess.Popen([LUTRA, "eval", MODEL, "--mode", "f32", "--images", slow, "--labels", table, "--batch", "1",
+                                    "--image-size", "224"],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertIn("2000 pictures", process.stderr.readline())
         process.send_signal(signal.SIGINT)

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import unittest
 
-from common import HAS_REPORT, LUTRA, MODEL, SOURCE, CommandTest, main, temporary_folder
+from common import HAS_REPORT, LUTRA, MODEL, SOURCE, CommandTest, file_limit, main, temporary_folder
 
 NODE_MODULES = SOURCE / "build/node/node_modules"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -69,8 +69,15 @@ class Report(CommandTest):
         self.assertTrue(all(device["predicted"] for device in data["devices"]))
 
     def test_nothing_half_written(self):
-        self.fails("profile", MODEL, "--html", self.folder / "nowhere/report.html", "--repeat", 3, "--no-energy", "--quiet", says="nowhere/report.html")
-        self.assertEqual([path for path in self.folder.iterdir() if "lutra-tmp" in path.name], [])
+        """Where the page does not fit on the disk, and where there is no folder for it."""
+        folder = self.folder / "full"
+        folder.mkdir()
+        path = folder / "report.html"
+        path.write_text("old")
+        self.fails("profile", MODEL, "--on", "pi5", "--html", path, "--quiet", says="report.html", preexec_fn=file_limit(1 << 14))
+        self.assertEqual((path.read_text(), list(folder.iterdir())), ("old", [path]))
+        self.fails("profile", MODEL, "--on", "pi5", "--html", folder / "nowhere/report.html", "--quiet", says="nowhere/report.html")
+        self.assertEqual(list(folder.iterdir()), [path])
 
     def facts(self, path):
         """What a browser finds on the page."""
