@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import unittest
 
-from common import LUTRA, SOURCE, USAGE, CommandTest, main
+from common import LUTRA, SOURCE, USAGE, CommandTest, main, temporary_folder
 
 COMMANDS = re.findall(r"^COMMAND\((\w+)\)", (SOURCE / "tools/commands.inc").read_text(), re.MULTILINE)
 OPTIONS = set(re.findall(r'^OPTION\(\w+, "([\w-]+)"', (SOURCE / "tools/options.inc").read_text(), re.MULTILINE))
@@ -80,27 +80,52 @@ class Help(CommandTest):
             checked = subprocess.run(["groff", "-man", "-Tascii", "-ww"], input=text, text=True, capture_output=True)
             self.assertEqual((checked.returncode, checked.stderr), (0, ""))
 
+    def options_of(self, command):
+        """As its help lists them."""
+        listed = self.lutra("help", command).stdout.split("\nOptions\n")[1].split("\nExamples\n")[0]
+        return set(re.findall(r"(?m)^  (?:-\w,|   ) --([\w-]+)", listed))
+
+    @staticmethod
+    def completed(shell, text, command):
+        """The options that the completions offer for a command."""
+        if shell == "bash":
+            return set(re.search(rf'(?m)^    {command}\)\n        options="([^"]*)"', text)[1].replace("--", "").split())
+        if shell == "zsh":
+            part = re.search(rf"(?ms)^    {command}\)\n(.*?) ;;$", text)[1]
+            return set(re.findall(r"(?m)^            (?:\{-\w,|')--([\w-]+)[\[}]", part))
+        return set(re.findall(rf"(?m)^complete -c lutra -n '__fish_seen_subcommand_from {command}' -l ([\w-]+) ", text))
+
     def test_completions(self):
         for shell in ("bash", "zsh", "fish"):
             text = self.lutra("__complete", shell).stdout
-            for name in COMMANDS + sorted(OPTIONS) + ["deit_tiny_patch16_224"]:
-                self.assertIn(name, text)
+            for name in COMMANDS + ["deit_tiny_patch16_224"]:
+                self.assertRegex(text, rf"\b{name}\b")
+            for command in COMMANDS:
+                self.assertEqual(self.completed(shell, text, command), self.options_of(command), (shell, command))
             if shutil.which(shell):
                 subprocess.run([shell, "-n"], input=text, text=True, check=True)
 
     @unittest.skipUnless(shutil.which("bash"), "no bash")
     def test_bash_completes(self):
+        folder = temporary_folder()
+        (folder / "my photos").mkdir()
+        (folder / "my photo.jpg").write_text("")
+
         def complete(*words):
             script = (self.lutra("__complete", "bash").stdout + "compopt() { :; }\nCOMP_WORDS=(lutra " +
                       " ".join(f"'{word}'" for word in words) + f")\nCOMP_CWORD={len(words)}\n_lutra\n" +
                       'printf "%s\\n" "${COMPREPLY[@]}"\n')
-            return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.split()
+            return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, cwd=folder).stdout.splitlines()
 
         self.assertEqual(complete("cl"), ["cluster", "classify"])
         self.assertEqual(complete("cluster", "--scope", ""), ["row", "tensor", "model"])
         self.assertEqual(complete("cluster", "--clus"), ["--clusters"])
         self.assertIn("deit_tiny_patch16_224", complete("random", "--arch", "deit_t"))
         self.assertEqual(complete("help", "arch"), ["architectures"])
+        self.assertEqual(sorted(complete("classify", "my")), ["my photo.jpg", "my photos"])
+        self.assertEqual(complete("classify", "--labels", "my photo."), ["my photo.jpg"])
+        self.assertEqual(complete("eval", "--images", "my"), ["my photos"])
+        self.assertEqual(complete("cluster", "--clusters", ""), [""])
 
     def test_bold_on_a_terminal_unless_no_color(self):
         self.assertIn("\033[1m", on_terminal(["--help"]))
