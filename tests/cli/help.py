@@ -134,6 +134,13 @@ class Help(CommandTest):
         self.assertNotIn("\033", self.lutra("--help").stdout)
 
 
+class Readme(CommandTest):
+    def test_names_the_packages_that_are_installed_to_build(self):
+        named = re.search(r"(?m)^    apt-get install (.*)$", (SOURCE / "README.md").read_text(encoding="utf-8"))[1]
+        installed = re.search(r'(?m)^build="([^"]*)"', (SOURCE / "scripts/install-packages").read_text(encoding="utf-8"))[1]
+        self.assertEqual(named.split(), installed.split())
+
+
 class Mistakes(CommandTest):
     def wrong(self, *arguments, says):
         self.fails(*arguments, status=USAGE, says=says)
