@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """./check and what it calls, in a folder of its own, with programs that only tell how they were called."""
 import fcntl
+import json
 import os
 import pathlib
 import shutil
@@ -13,18 +14,21 @@ from common import SOURCE, main, temporary_folder
 
 class Check(unittest.TestCase):
     def setUp(self):
-        self.folder = temporary_folder() / "a check out"
+        base = temporary_folder().resolve()
+        self.calls, self.programs = base / "calls", base / "programs"
+        self.folder = base / "a check out"
         self.logs = self.folder / "build/logs"
-        self.calls = self.folder / "calls"
-        self.programs = self.folder / "programs"
         for folder in (self.logs, self.programs, self.folder / "scripts"):
             folder.mkdir(parents=True)
-        for name in ("check", "scripts/count_tests.py", "scripts/check_arm", "scripts/install-node-packages"):
+        for name in ("check", "scripts/count_tests.py", "scripts/check_arm", "scripts/check_installed", "scripts/fetch_sysroot",
+                     "scripts/install-node-packages"):
             shutil.copy(SOURCE / name, self.folder / name)
 
-    def program(self, name, script=""):
+    def program(self, name, script="", arguments=False):
+        """One that adds itself to `calls`, with `arguments` each of them in a line of its own."""
         path = self.programs / name
-        path.write_text(f'#!/bin/sh\necho "{name} $*" >>"{self.calls}"\n{script}\n')
+        told = 'printf "%s\\n" "$0" "$@"' if arguments else f'echo "{name} $*"'
+        path.write_text(f'#!/bin/sh\n{told} >>"{self.calls}"\n{script}\n')
         path.chmod(0o755)
 
     def environment(self):
@@ -87,9 +91,50 @@ class Check(unittest.TestCase):
             self.assertEqual(result.returncode, 1, result.stderr)
             self.assertRegex(result.stdout, "(?m)^not ok ")
             self.assertNotRegex(result.stdout, "(?m)^ok ")
-            what = {"kernels": ["loops are counted"], "all": ["64 KiB", "static", "demo's job", "descriptions of devices"]}[part]
+            what = {"kernels": ["loops are counted"], "all": ["64 KiB", "static", "checks the stack", "demo's job",
+                             "descriptions of devices"]}[part]
             for text in what:
                 self.assertRegex(result.stdout, f"(?m)^not ok .*{text}")
+
+    def test_an_installation_with_blanks_in_its_path_reached_by_a_link(self):
+        link = self.folder.parent / "link"
+        link.symlink_to(self.folder)
+        options = json.dumps([{"name": "prefix", "value": str(self.folder / "build/prefix")}])
+        self.program("meson", f"[ \"$1\" != introspect ] || echo '{options}'")
+        self.program("pkg-config", r"""[ "$1" = --exists ] || echo '-I/with\ blanks/include -L/with\ blanks/lib -llutra'""")
+        self.program("cc", arguments=True)
+        result = subprocess.run(["scripts/check_installed", "build/release"], cwd=link, capture_output=True, text=True, timeout=60,
+                                env={**self.environment(), "CC": "cc", "PWD": str(link)})
+        self.assertEqual(result.returncode, 1)  # nothing is installed, and no program is built
+        for what in ("a program builds against the shared library", "a program builds against the static library",
+                     "examples/classify.c builds"):
+            self.assertRegex(result.stdout, f"(?m)^ok .*{what}$")
+        self.assertEqual(self.called().count("-I/with blanks/include"), 4)  # the static library asks twice
+        self.assertIn(str(self.folder / "build/prefix/lib/liblutra.a"), self.called())
+
+    def test_a_sysroot_is_fetched_anew_and_follows_a_checkout_that_moves(self):
+        place = self.folder / "build/cross/armhf"
+        for name in ("dpkg-deb", "tar"):
+            self.program(name)
+        self.program("apt-get", arguments=True)
+        fetched = self.run_script("scripts/fetch_sysroot", "armhf")
+        self.assertEqual((fetched.returncode, fetched.stderr), (0, ""))
+        self.assertIn(f"Dir::State={place}/apt/state", self.called())
+        old = place / "apt/cache/archives/libc6-dev_1.deb"
+        old.write_text("")
+        (place / "sysroot/complete").write_text("other packages\n")
+        self.assertEqual(self.run_script("scripts/fetch_sysroot", "armhf").returncode, 0)
+        self.assertFalse(old.exists())
+
+        before = (place / "sysroot.ini").stat().st_mtime_ns
+        self.calls.unlink()
+        self.assertEqual(self.run_script("scripts/fetch_sysroot", "armhf").returncode, 0)
+        self.assertEqual((place / "sysroot.ini").stat().st_mtime_ns, before)
+        self.folder = self.folder.rename(self.folder.parent / "elsewhere")
+        self.assertEqual(self.run_script("scripts/fetch_sysroot", "armhf").returncode, 0)
+        ini = (self.folder / "build/cross/armhf/sysroot.ini").read_text()
+        self.assertEqual(ini, f"[constants]\nsysroot = '{self.folder}/build/cross/armhf/sysroot'\n")
+        self.assertEqual(self.called(), [])
 
     def test_node_packages_that_were_cut_off_are_installed_again(self):
         (self.folder / "tools/report").mkdir(parents=True)
