@@ -68,9 +68,15 @@ class Check(unittest.TestCase):
         fifo = self.folder / "at work"
         os.mkfifo(fifo)
         self.program("clang-format", f'echo $$ >"{fifo}"\nexec sleep 600')
-        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        numbers = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+
+        def heed_signals():  # which whoever runs this may have ignored
+            for number in numbers:
+                signal.signal(number, signal.SIG_DFL)
+
+        for number in numbers:
             check = subprocess.Popen(["./check", "--only", "format"], cwd=self.folder, env=self.environment(), stdin=subprocess.DEVNULL,
-                                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals)
             worker = pathlib.Path("/proc", fifo.read_text().strip())
             check.send_signal(number)
             _, message = check.communicate(timeout=60)
