@@ -30,7 +30,8 @@ typedef struct trial {
 typedef struct measurement {
     const lutra_model *model;
     lutra_context *f32, *int8, *dense;
-    float *before; /* [n_steps][arena] what lies in the arena before each step, all in f32 */
+    size_t n_floats; /* in the arena of each context: all have one thread */
+    float *before;   /* [n_steps][n_floats] what lies in the arena before each step, all in f32 */
     trial *trials;
     size_t n_trials, n_pictures;
 } measurement;
@@ -55,9 +56,10 @@ static void *allocate(size_t n, size_t size)
     return memory;
 }
 
-static float *arena_of(const lutra_context *context)
+static float *arena_of(lutra_context *context)
 {
-    return (float *)lutra_context_operand(context, &(lutra_operand){0});
+    size_t n_floats;
+    return lutra_context_arena(context, &n_floats);
 }
 
 static lutra_context *open_context(const lutra_model *model, lutra_mode mode)
@@ -144,8 +146,8 @@ static double divergence(const measurement *m, const double *truth, double *log_
 /* From the first step that is other than in f32 on. */
 static void run_trial(const measurement *m, const trial *t, const uint8_t *pixels)
 {
-    const size_t n_steps = m->model->plan.n_steps, bytes = m->model->plan.arena_floats * sizeof(float);
-    memcpy(arena_of(m->f32), m->before + t->first * m->model->plan.arena_floats, bytes);
+    const size_t n_steps = m->model->plan.n_steps, bytes = m->n_floats * sizeof(float);
+    memcpy(arena_of(m->f32), m->before + t->first * m->n_floats, bytes);
     for (size_t i = t->first; i < n_steps; i++) {
         if (!t->int8[i]) {
             lutra_context_step(m->f32, i, pixels, 1, NULL, NULL);
@@ -172,7 +174,6 @@ static void print_mean(const trial *t, int which, size_t n)
 static void measure(measurement *m, const uint8_t *pixels)
 {
     const size_t n_steps = m->model->plan.n_steps, n = m->model->vit.n_classes;
-    const size_t floats = m->model->plan.arena_floats;
     float *logits = allocate(n, sizeof *logits);
     double *dense = allocate(n, sizeof *dense), *log_p = allocate(n, sizeof *log_p);
     double *f32 = allocate(n, sizeof *f32);
@@ -180,7 +181,7 @@ static void measure(measurement *m, const uint8_t *pixels)
     check(lutra_context_run(m->dense, pixels, 1, logits, NULL, &error), &error);
     log_softmax(logits, n, dense);
     for (size_t i = 0; i < n_steps; i++) {
-        memcpy(m->before + i * floats, arena_of(m->f32), floats * sizeof(float));
+        memcpy(m->before + i * m->n_floats, arena_of(m->f32), m->n_floats * sizeof(float));
         lutra_context_step(m->f32, i, pixels, 1, NULL, NULL);
     }
     const double exact = divergence(m, dense, f32);
@@ -206,8 +207,9 @@ int main(int argc, char **argv)
     measurement m = {.model = model,
                      .f32 = open_context(model, LUTRA_MODE_F32),
                      .int8 = open_context(model, LUTRA_MODE_INT8),
-                     .dense = open_context(dense, LUTRA_MODE_F32),
-                     .before = allocate(model->plan.n_steps, model->plan.arena_floats * sizeof(float))};
+                     .dense = open_context(dense, LUTRA_MODE_F32)};
+    lutra_context_arena(m.f32, &m.n_floats);
+    m.before = allocate(model->plan.n_steps, m.n_floats * sizeof(float));
     uint8_t *pixels = allocate(model->vit.height * model->vit.width, 3);
     list_trials(&m);
     for (int i = 3; i < argc; i++) {

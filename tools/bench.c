@@ -8,6 +8,8 @@ static int check(const tool_arguments *arguments)
         tool_error("bench needs one MODEL or --arch NAME, as in: lutra bench --arch deit_tiny_patch16_224");
         return TOOL_USAGE;
     }
+    if (!bench_check_seed(arguments))
+        return TOOL_USAGE;
     if (arguments->repeat && arguments->duration > 0) {
         tool_error("--repeat and --duration both say when to end; give one");
         return TOOL_USAGE;

@@ -25,12 +25,15 @@ typedef struct bench_models {
     size_t n;
 } bench_models;
 
+/* Whether a seed, where one is given, has weights to make; says that it has not. */
+bool bench_check_seed(const tool_arguments *arguments);
+
 /* Opens MODEL or makes one of --arch, clusters it and makes it dense as the options ask. What is made lies in
  * memory (/dev/shm) where there is room, else among the temporary files, and is gone with the process.
  * Returns the exit status; to be closed either way. */
 int bench_models_open(bench_models *models, const tool_arguments *arguments, tool_progress *progress);
 /* Opens one more. */
-int bench_models_add(bench_models *models, const char *path, const tool_arguments *arguments);
+int bench_models_add(bench_models *models, const char *path, const lutra_model_options *options);
 /* Adds the last model, which is dense, once more with its weights in `dtype`. */
 int bench_models_add_dense(bench_models *models, lutra_dtype dtype, const tool_arguments *arguments,
                            tool_progress *progress);

@@ -28,8 +28,10 @@ static lutra_status make_random(const maker *m, const char *path, lutra_error *e
 
 static lutra_status make_clustered(const maker *m, const char *path, lutra_error *error)
 {
-    const lutra_cluster_options options = {
-        .n_clusters = m->n_clusters, .progress = tool_progress_update, .progress_user = m->progress};
+    const lutra_cluster_options options = {.n_clusters = m->n_clusters,
+                                           .model = {.arch = m->arguments->model.arch},
+                                           .progress = tool_progress_update,
+                                           .progress_user = m->progress};
     return lutra_cluster_file(m->source, path, &options, NULL, error);
 }
 
@@ -95,10 +97,10 @@ static int add_temporary(bench_models *models, const maker *m)
     return model->path ? open_model(model) : tool_out_of_memory();
 }
 
-int bench_models_add(bench_models *models, const char *path, const tool_arguments *arguments)
+int bench_models_add(bench_models *models, const char *path, const lutra_model_options *options)
 {
     bench_model *model = &models->at[models->n++];
-    *model = (bench_model){.file = -1, .path = strdup(path), .options = arguments->model};
+    *model = (bench_model){.file = -1, .path = strdup(path), .options = *options};
     return model->path ? open_model(model) : tool_out_of_memory();
 }
 
@@ -153,11 +155,19 @@ static int complete_dense(bench_models *models, const tool_arguments *arguments,
     return result;
 }
 
+bool bench_check_seed(const tool_arguments *arguments)
+{
+    const bool idle = arguments->given[TOOL_SEED] && arguments->n_inputs;
+    if (idle)
+        tool_error("--seed is of random weights; %s has its own", arguments->inputs[0]);
+    return !idle;
+}
+
 int bench_models_open(bench_models *models, const tool_arguments *arguments, tool_progress *progress)
 {
     *models = (bench_models){.n = 0};
     const maker m = {make_random, NULL, arguments, 0, progress, LUTRA_F32};
-    const int result = arguments->n_inputs ? bench_models_add(models, arguments->inputs[0], arguments)
+    const int result = arguments->n_inputs ? bench_models_add(models, arguments->inputs[0], &arguments->model)
                                            : add_temporary(models, &m);
     if (result)
         return result;

@@ -84,6 +84,17 @@ static int decode(tool_calibration *c, const tool_arguments *arguments, const to
     return part_pictures(c) ? TOOL_DONE : tool_out_of_memory();
 }
 
+/* What is written must not take the place of a picture. */
+static lutra_status check_outputs(const tool_arguments *arguments, const tool_files *files,
+                                  lutra_error *error)
+{
+    const char *const *pictures = (const char *const *)files->paths;
+    const lutra_status status = tool_check_output(arguments->output, pictures, files->n, error);
+    if (status || !arguments->report)
+        return status;
+    return tool_check_output(arguments->report, pictures, files->n, error);
+}
+
 int tool_calibration_read(tool_calibration *c, const tool_arguments *arguments, const char *path)
 {
     lutra_error error;
@@ -94,6 +105,8 @@ int tool_calibration_read(tool_calibration *c, const tool_arguments *arguments, 
     int result = tool_files_expand(&files, &arguments->calibrate, 1, &unreadable);
     if (!result && unreadable)
         result = TOOL_FAILED;
+    if (!result && check_outputs(arguments, &files, &error))
+        result = tool_fail(&error);
     if (!result && lutra_model_open(path, &arguments->model, &model, &error))
         result = tool_fail(&error);
     if (!result) {

@@ -136,6 +136,10 @@ static int run(const tool_arguments *arguments)
                        : "classify needs pictures, as in: lutra classify model.safetensors photo.jpg");
         return TOOL_USAGE;
     }
+    if (arguments->draw && (arguments->json || arguments->stream)) {
+        tool_error("--draw and --%s both say what to print; give one", arguments->json ? "json" : "stream");
+        return TOOL_USAGE;
+    }
     int result =
         tool_files_expand(&files, arguments->inputs + named, arguments->n_inputs - named, &unreadable);
     if (!result && files.n == 0 && !arguments->stream)

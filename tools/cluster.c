@@ -19,6 +19,10 @@ static int check_arguments(const tool_arguments *arguments, const char **isa)
         tool_error("--clusters and --budget: either the number of clusters is given or it is chosen");
         return TOOL_USAGE;
     }
+    if (arguments->given[TOOL_CALIBRATE_COUNT] && !arguments->calibrate) {
+        tool_error("--calibrate-count needs --calibrate PICTURES");
+        return TOOL_USAGE;
+    }
     if (arguments->budget_unit && !arguments->calibrate) {
         tool_error("--budget needs --calibrate PICTURES: what each matrix is worth is measured on them");
         return TOOL_USAGE;

@@ -34,6 +34,7 @@ typedef struct tool_list {
 typedef struct tool_arguments {
     const char **inputs; /* [n_inputs]: what is not an option */
     size_t n_inputs;
+    bool given[TOOL_N_OPTIONS];
 
     lutra_model_options model;
     size_t n_threads; /* 0: the default */

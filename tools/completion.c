@@ -43,6 +43,7 @@ static void print_command_names(const char *separator)
 
 /* ---- bash -------------------------------------------------------------------------------------- */
 
+/* What compgen prints is read line by line: names of files have spaces. */
 static void print_bash_value(tool_option id)
 {
     const tool_option_text *option = tool_option_describe(id);
@@ -53,15 +54,15 @@ static void print_bash_value(tool_option id)
     if (option->letter)
         printf("|-%c", option->letter);
     if (value == TOOL_VALUE_FILE)
-        puts(") compopt -o filenames; COMPREPLY=($(compgen -f -- \"$word\")); return ;;");
+        puts(") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$word\"); return ;;");
     else if (value == TOOL_VALUE_FOLDER)
-        puts(") compopt -o filenames; COMPREPLY=($(compgen -d -- \"$word\")); return ;;");
+        puts(") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$word\"); return ;;");
     else if (value == TOOL_VALUE_OTHER)
         puts(") return ;;");
     else {
-        printf(") COMPREPLY=($(compgen -W \"");
+        printf(") mapfile -t COMPREPLY < <(compgen -W \"");
         print_values(id);
-        puts("\" -- \"$word\")); return ;;");
+        puts("\" -- \"$word\"); return ;;");
     }
 }
 
@@ -82,21 +83,21 @@ static void print_bash(void)
     puts("# bash completion for lutra\n_lutra() {\n"
          "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} options=\n"
          "    if [ \"$COMP_CWORD\" -eq 1 ]; then");
-    printf("        COMPREPLY=($(compgen -W \"");
+    printf("        mapfile -t COMPREPLY < <(compgen -W \"");
     print_command_names(" ");
-    puts(" --help --version\" -- \"$word\"))\n        return\n    fi\n    case ${COMP_WORDS[1]} in");
+    puts(" --help --version\" -- \"$word\")\n        return\n    fi\n    case ${COMP_WORDS[1]} in");
     for (size_t i = 0; (command = tool_command_at(i)); i++)
         print_bash_command(command);
     puts("    esac\n"
          "    if [ \"${COMP_WORDS[1]}\" = help ]; then");
-    printf("        COMPREPLY=($(compgen -W \"");
+    printf("        mapfile -t COMPREPLY < <(compgen -W \"");
     print_command_names(" ");
-    puts(" architectures\" -- \"$word\"))\n"
+    puts(" architectures\" -- \"$word\")\n"
          "    elif [[ $word == -* ]]; then\n"
-         "        COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
+         "        mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$word\")\n"
          "    else\n"
          "        compopt -o filenames\n"
-         "        COMPREPLY=($(compgen -f -- \"$word\"))\n"
+         "        mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n"
          "    fi\n}\ncomplete -F _lutra lutra");
 }
 

@@ -12,7 +12,7 @@ static lutra_status add_class(tool_dataset *dataset, const char *folder, const c
 {
     tool_files pictures = {0};
     char *path = tool_join(folder, name);
-    lutra_status status = path ? tool_files_add_folder(&pictures, path, false, error)
+    lutra_status status = path ? tool_files_add_folder(&pictures, path, error)
                                : tool_io_error(error, folder, "list it", ENOMEM);
     for (size_t i = 0; !status && i < pictures.n; i++)
         status = tool_dataset_add(dataset, pictures.paths[i], truth, error);

@@ -245,7 +245,7 @@ static lutra_status read_rows(tool_dataset *dataset, const label_table *table, c
     bool is_heading = table->has_heading; /* the first line that is not blank */
     lutra_status status = LUTRA_OK;
     if (table->only_classes)
-        status = tool_files_add_folder(&pictures, folder, false, error);
+        status = tool_files_add_folder(&pictures, folder, error);
     for (char *line = text, *next; !status && line && !tool_interrupted(); line = next) {
         next = strchr(line, '\n');
         if (next)

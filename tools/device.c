@@ -57,6 +57,8 @@ int tool_device_open(const tool_arguments *arguments, tool_device *device)
 
 /* ---- commands ---------------------------------------------------------------------------------- */
 
+static json_t *device_json(const lutra_device *d);
+
 static int measure(const tool_arguments *arguments)
 {
     lutra_device device;
@@ -81,6 +83,8 @@ static int measure(const tool_arguments *arguments)
                       ? ""
                       : "; the machine was too busy to calibrate the kernels, so predictions "
                         "go by what they cost on server-zen4");
+    if (!result && arguments->json)
+        result = tool_json_print(device_json(&device), false);
     free(path);
     return result;
 }
@@ -227,6 +231,10 @@ static const struct action {
 
 static int run(const tool_arguments *arguments)
 {
+    if (arguments->n_inputs == 1 && arguments->power_meter && strcmp(arguments->inputs[0], "check") != 0) {
+        tool_error("--power-meter goes with 'device check'");
+        return TOOL_USAGE;
+    }
     if (arguments->n_inputs == 1)
         for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
             if (strcmp(arguments->inputs[0], actions[i].name) == 0)

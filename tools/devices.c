@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "data.h"
+#include "device.h"
 #include "inputs.h"
 #include "suggest.h"
 
@@ -86,6 +87,14 @@ static lutra_status unknown(const char *name, const tool_device_names *names, lu
     return LUTRA_ERROR_ARGUMENT;
 }
 
+/* The file of the description that comes with Lutra. Allocated; NULL with the error where there is none. */
+static char *find_file(const char *name, lutra_error *error)
+{
+    char file[96];
+    snprintf(file, sizeof file, "devices/%.80s" SUFFIX, name);
+    return tool_find_data(file, error);
+}
+
 lutra_status tool_device_read(const char *name, lutra_device *device, lutra_error *error)
 {
     if (strchr(name, '/') || has_suffix(name))
@@ -94,15 +103,33 @@ lutra_status tool_device_read(const char *name, lutra_device *device, lutra_erro
     lutra_status status = tool_device_names_read(&names, error);
     if (status)
         return status;
-    char file[96], *path = NULL;
+    char *path = NULL;
     if (names.n && bsearch(&name, names.at, names.n, sizeof *names.at, compare)) {
-        snprintf(file, sizeof file, "devices/%.80s" SUFFIX, name);
-        path = tool_find_data(file, error);
+        path = find_file(name, error);
         status = path ? lutra_device_read(path, device, error) : error->status;
     } else {
         status = unknown(name, &names, error);
     }
     free(path);
+    tool_device_names_free(&names);
+    return status;
+}
+
+lutra_status tool_devices_check_output(const char *output, lutra_error *error)
+{
+    tool_device_names names;
+    char *own = tool_device_path();
+    lutra_status status = own ? tool_check_output(output, (const char *const *)&own, 1, error)
+                              : tool_io_error(error, output, "name this machine's description", ENOMEM);
+    free(own);
+    if (status)
+        return status;
+    status = tool_device_names_read(&names, error);
+    for (size_t i = 0; i < names.n && !status; i++) {
+        char *path = find_file(names.at[i], error);
+        status = path ? tool_check_output(output, (const char *const *)&path, 1, error) : error->status;
+        free(path);
+    }
     tool_device_names_free(&names);
     return status;
 }

@@ -63,7 +63,8 @@ static int open_models(evaluation *e, const tool_arguments *arguments)
                              &arguments->model, arguments->mode);
     if (result || !arguments->against)
         return result;
-    const lutra_model_options options = {.ignore_exif = arguments->model.ignore_exif,
+    const lutra_model_options options = {.arch = tool_against_arch(arguments),
+                                         .ignore_exif = arguments->model.ignore_exif,
                                          .copy = arguments->model.copy};
     e->compare = true;
     result = open_runner(&e->against, arguments, arguments->against, &options, arguments->against_mode);
@@ -233,6 +234,10 @@ static int run(const tool_arguments *arguments)
     evaluation e = {0};
     if (arguments->n_inputs > 1 || !arguments->images) {
         tool_error("eval needs one MODEL and --images DIR, as in: lutra eval model.safetensors --images val");
+        return TOOL_USAGE;
+    }
+    if (arguments->given[TOOL_AGAINST_MODE] && !arguments->against) {
+        tool_error("--against-mode needs --against MODEL");
         return TOOL_USAGE;
     }
     int result = open_models(&e, arguments);

@@ -152,6 +152,10 @@ static int run(const tool_arguments *arguments)
         tool_print_help();
         return TOOL_DONE;
     }
+    if (arguments->n_inputs > 1) {
+        tool_error("help explains one command at a time; '%s' is one too many", arguments->inputs[1]);
+        return TOOL_USAGE;
+    }
     const char *topic = arguments->inputs[0];
     const tool_command *command = tool_command_find(topic);
     if (command) {

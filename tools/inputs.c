@@ -48,13 +48,13 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The names in a folder, hidden ones left out, sorted. */
-static lutra_status list_folder(const char *path, tool_files *names, lutra_error *error)
+/* The names in a folder, hidden ones left out, sorted. An error number, or 0. */
+static int list_folder(const char *path, tool_files *names)
 {
     int number = 0;
     DIR *folder = opendir(path);
     if (!folder)
-        return tool_io_error(error, path, "read the folder", errno);
+        return errno;
     while (!number) {
         errno = 0; /* allocations leave it as they like, those that succeed too */
         const struct dirent *entry = readdir(folder);
@@ -66,72 +66,90 @@ static lutra_status list_folder(const char *path, tool_files *names, lutra_error
             number = ENOMEM;
     }
     closedir(folder);
-    if (number)
-        return tool_io_error(error, path, "read the folder", number);
     if (names->n)
         qsort(names->paths, names->n, sizeof *names->paths, by_name);
-    return LUTRA_OK;
+    return number;
 }
 
-static lutra_status add_folder(tool_files *files, const char *path, unsigned depth, lutra_error *error)
+static lutra_status folder_error(lutra_error *error, const char *path, int number)
+{
+    return tool_io_error(error, path, "read the folder", number);
+}
+
+static void tell_unreadable(const char *path, int number, size_t *unreadable)
+{
+    lutra_error error;
+    folder_error(&error, path, number);
+    tool_error("%s", error.message);
+    ++*unreadable;
+}
+
+/* And, down to `depth`, those in its subfolders: of these, what cannot be read is told and counted in
+ * `*unreadable`. An error number, or 0. */
+static int add_pictures(tool_files *files, const char *path, unsigned depth, size_t *unreadable)
 {
     tool_files names = {0};
-    lutra_status status = list_folder(path, &names, error);
-    for (size_t i = 0; !status && i < names.n; i++) {
+    int number = list_folder(path, &names);
+    for (size_t i = 0; !number && i < names.n; i++) {
         struct stat info;
         char *inner = tool_join(path, names.paths[i]);
         if (!inner) {
-            status = tool_io_error(error, path, "read the folder", ENOMEM);
+            number = ENOMEM;
         } else if (depth && lstat(inner, &info) == 0 && S_ISDIR(info.st_mode)) {
-            status = add_folder(files, inner, depth - 1, error);
+            const int inner_number = add_pictures(files, inner, depth - 1, unreadable);
+            if (inner_number == ENOMEM)
+                number = ENOMEM;
+            else if (inner_number)
+                tell_unreadable(inner, inner_number, unreadable);
         } else if (tool_is_picture_name(inner) && !tool_is_folder(inner)) {
-            if (!tool_files_add(files, inner))
-                status = tool_io_error(error, path, "read the folder", ENOMEM);
+            number = tool_files_add(files, inner) ? 0 : ENOMEM;
         }
         free(inner);
     }
     tool_files_free(&names);
-    return status;
+    return number;
 }
 
-lutra_status tool_files_add_folder(tool_files *files, const char *path, bool deep, lutra_error *error)
+lutra_status tool_files_add_folder(tool_files *files, const char *path, lutra_error *error)
 {
-    return add_folder(files, path, deep ? MAX_DEPTH : 0, error);
+    const int number = add_pictures(files, path, 0, NULL);
+    return number ? folder_error(error, path, number) : LUTRA_OK;
 }
 
 lutra_status tool_files_add_subfolders(tool_files *files, const char *path, lutra_error *error)
 {
     tool_files names = {0};
-    lutra_status status = list_folder(path, &names, error);
-    for (size_t i = 0; !status && i < names.n; i++) {
+    int number = list_folder(path, &names);
+    for (size_t i = 0; !number && i < names.n; i++) {
         char *inner = tool_join(path, names.paths[i]);
         if (!inner || (tool_is_folder(inner) && !tool_files_add(files, names.paths[i])))
-            status = tool_io_error(error, path, "read the folder", ENOMEM);
+            number = ENOMEM;
         free(inner);
     }
     tool_files_free(&names);
-    return status;
+    return number ? folder_error(error, path, number) : LUTRA_OK;
 }
 
-static void expand_folder(tool_files *files, const char *path, size_t *unreadable)
+/* False when out of memory. */
+static bool expand_folder(tool_files *files, const char *path, size_t *unreadable)
 {
-    lutra_error error;
-    const size_t before = files->n;
-    if (tool_files_add_folder(files, path, true, &error)) {
-        tool_error("%s", error.message);
-        ++*unreadable;
-    } else if (files->n == before) {
+    const size_t before = files->n, unreadable_before = *unreadable;
+    const int number = add_pictures(files, path, MAX_DEPTH, unreadable);
+    if (number == ENOMEM)
+        return false;
+    if (number) {
+        tell_unreadable(path, number, unreadable);
+    } else if (files->n == before && *unreadable == unreadable_before) {
         tool_error("%s: holds no pictures (.jpg, .jpeg, .png or .webp)", path);
         ++*unreadable;
     }
+    return true;
 }
 
 static bool expand_path(tool_files *files, const char *path, size_t *unreadable)
 {
-    if (tool_is_folder(path)) {
-        expand_folder(files, path, unreadable);
-        return true;
-    }
+    if (tool_is_folder(path))
+        return expand_folder(files, path, unreadable);
     if (strcmp(path, "-") == 0)
         for (size_t i = 0; i < files->n; i++)
             if (strcmp(files->paths[i], "-") == 0) {

@@ -14,16 +14,15 @@ typedef struct tool_files {
 bool tool_files_add(tool_files *files, const char *path);
 void tool_files_free(tool_files *files);
 
-/* Adds the pictures in folder `path` (by their endings), sorted, and those in its subfolders where `deep`.
- * Hidden files are passed over, links to folders below it are not followed. IO names what cannot be read. */
-lutra_status tool_files_add_folder(tool_files *files, const char *path, bool deep, lutra_error *error);
+/* Adds the pictures in folder `path` (by their endings), sorted. Hidden files are passed over. */
+lutra_status tool_files_add_folder(tool_files *files, const char *path, lutra_error *error);
 
 /* Adds the names of the subfolders of `path`, sorted bytewise as Python's sorted() does. */
 lutra_status tool_files_add_subfolders(tool_files *files, const char *path, lutra_error *error);
 
-/* What a person named -> pictures: a file, "-" (standard input, once), a folder, or "@LIST" with one of these
- * a line. Says what cannot be read and counts it in `*unreadable`. Returns the exit status: done, interrupted
- * or out of memory. */
+/* What a person named -> pictures: a file, "-" (standard input, once), a folder and what is below it (links
+ * to folders are not followed), or "@LIST" with one of these a line. Says what cannot be read and counts it
+ * in `*unreadable`. Returns the exit status: done, interrupted or out of memory. */
 int tool_files_expand(tool_files *files, const char *const *inputs, size_t n, size_t *unreadable);
 
 bool tool_is_folder(const char *path);

@@ -409,11 +409,15 @@ int tool_parse(const tool_command *command, int argc, const char **argv, tool_pa
                                                .descrip = option->help,
                                                .argDescrip = option->argument};
     }
+    /* With one of these popt would take what follows the first input for inputs too. */
+    unsetenv("POSIXLY_CORRECT");
+    unsetenv("POSIX_ME_HARDER");
     errno = 0;
     parser->context = poptGetContext("lutra", argc, argv, parser->table, 0);
     int code;
     while ((code = next_option(parser)) > 0) {
         const tool_option id = (tool_option)code;
+        arguments->given[id] = true;
         if (!descriptions[id].argument) {
             set_flag(arguments, id, help);
             continue;

@@ -7,6 +7,7 @@
 #include "json.h"
 #include "profile.h"
 #include "report.h"
+#include "session.h"
 
 static int check(const tool_arguments *arguments)
 {
@@ -24,11 +25,18 @@ static int check(const tool_arguments *arguments)
         tool_error("--json and --csv both say what to print; give one");
         return TOOL_USAGE;
     }
+    if (arguments->power_meter && arguments->no_energy) {
+        tool_error("--power-meter measures energy, which --no-energy leaves out; give one");
+        return TOOL_USAGE;
+    }
+    if (!bench_check_seed(arguments))
+        return TOOL_USAGE;
     if (arguments->html && !tool_report_is_built())
         return TOOL_FAILED;
     const char *const not_page[] = {arguments->n_inputs ? arguments->inputs[0] : NULL, arguments->against,
                                     arguments->on};
-    if (arguments->html && tool_check_document(arguments->html, not_page, 3, &error))
+    if (arguments->html && (tool_check_document(arguments->html, not_page, 3, &error) ||
+                            tool_devices_check_output(arguments->html, &error)))
         return tool_fail(&error);
     return TOOL_DONE;
 }
@@ -61,8 +69,11 @@ static int run(const tool_arguments *arguments)
     if (result)
         return result;
     result = bench_models_open(&models, arguments, &progress);
-    if (!result && arguments->against)
-        result = bench_models_add(&models, arguments->against, arguments);
+    if (!result && arguments->against) {
+        lutra_model_options options = arguments->model;
+        options.arch = tool_against_arch(arguments);
+        result = bench_models_add(&models, arguments->against, &options);
+    }
     if (!result && arguments->on) {
         result = profile_predict(&models, arguments, &device, &results);
     } else if (!result) {

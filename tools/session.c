@@ -31,6 +31,16 @@ lutra_status tool_imagenet_names(const lutra_model_info *info, tool_names *names
     return status;
 }
 
+const char *tool_against_arch(const tool_arguments *arguments)
+{
+    lutra_model *model = NULL;
+    lutra_error error;
+    const bool tells =
+        !arguments->model.arch || lutra_model_open(arguments->against, NULL, &model, &error) == LUTRA_OK;
+    lutra_model_close(model);
+    return tells ? NULL : arguments->model.arch;
+}
+
 /* What was guessed, a person should be able to see. */
 static void note_guess(const tool_session *session, const tool_arguments *arguments)
 {

@@ -18,6 +18,9 @@ int tool_session_open(tool_session *session, const tool_arguments *arguments, co
                       const lutra_model_options *options, lutra_mode mode, size_t max_batch);
 void tool_session_close(tool_session *session);
 
+/* --arch where the model of --against needs it: where nothing of its own tells its architecture. */
+const char *tool_against_arch(const tool_arguments *arguments);
+
 /* Gives ImageNet's names to a model of ImageNet that carries none, and says so. */
 void tool_session_name_classes(tool_session *session, const tool_arguments *arguments);
 

@@ -281,7 +281,8 @@ static int run(const tool_arguments *arguments)
         tool_error("study needs -o FILE, as in: lutra study --quick -o result.json");
         return TOOL_USAGE;
     }
-    if (tool_check_document(arguments->output, NULL, 0, &error))
+    if (tool_check_document(arguments->output, NULL, 0, &error) ||
+        tool_devices_check_output(arguments->output, &error))
         return tool_fail(&error);
     study s = {.arguments = arguments,
                .batches = arguments->batches,

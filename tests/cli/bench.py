@@ -7,7 +7,7 @@ import re
 import subprocess
 import unittest
 
-from common import INTERRUPTED, LUTRA, MODEL, SANITIZED, USAGE, CommandTest, main, temporary_folder
+from common import INTERRUPTED, LUTRA, MODEL, SANITIZED, USAGE, CommandTest, bare_weights, main, temporary_folder
 
 ARCH = "deit_tiny_patch16_224"
 # The names that other programs may rely on, and the type of each.
@@ -110,6 +110,12 @@ class Bench(CommandTest):
         result = self.bench("--arch", ARCH, "--image-size", 32, env=environment)[0]
         self.assertEqual((result["arch"], result["clusters"]), (ARCH, 64))
         self.assertEqual(list(folder.iterdir()), [])
+
+    def test_arch_of_weights_that_do_not_tell(self):
+        weights = bare_weights(self.folder / "weights.safetensors", ARCH)
+        self.fails("bench", weights, "--clusters", 16, "--repeat", 1, says="pass --arch")
+        results = self.bench(weights, "--arch", ARCH, "--clusters", 16, "--dense", "--image-size", 32, "--threads", 1, "--mode", "f32")
+        self.assertEqual([(r["arch"], r["clusters"]) for r in results], [(ARCH, 16), (ARCH, 0)])
 
     def test_another_place_where_one_cannot_be_written(self):
         environment = {**os.environ, "TMPDIR": str(self.folder / "nowhere")}

@@ -86,6 +86,26 @@ class Classify(CommandTest):
         (deep / "a" / "loop").symlink_to(deep)
         self.assertEqual(self.names(deep), sorted(expected, key=lambda path: path.split("/")))
 
+    def test_a_subfolder_that_cannot_be_read_hides_no_others(self):
+        runner = self.bound_by_permissions()
+        folder = self.folder / "partly"
+        pictures = [png(folder / name / "1.png", 1) for name in "abc"]
+        closed = (folder / "b", folder / "d")
+        for path in closed:
+            path.mkdir(exist_ok=True)
+            path.chmod(0)
+        try:
+            result = self.lutra("classify", MODEL, folder, "--json", runner=runner, status=UNREADABLE)
+            self.assertEqual([element["file"] for element in json.loads(result.stdout)], [pictures[0], pictures[2]])
+            for path in closed:
+                self.assertIn(f"{path}: cannot read the folder: Permission denied", result.stderr)
+            self.fails("classify", MODEL, closed[0], runner=runner, says="cannot read the folder: Permission denied")
+            self.fails("cluster", MODEL, "--calibrate", folder, "-o", self.folder / "out", runner=runner, says="Permission denied")
+            self.assertFalse((self.folder / "out").exists())
+        finally:
+            for path in closed:
+                path.chmod(0o700)
+
     def test_unreadable_among_others(self):
         result = self.lutra("classify", MODEL, self.pictures[0], self.empty, self.text, self.folder / "none.png",
                             self.pictures[1], status=UNREADABLE)

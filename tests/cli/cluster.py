@@ -1,16 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """cluster, export and random: what they report, and that files are written whole or not at all."""
 import os
-import resource
 import signal
 import subprocess
 
-from common import (FAILED, INTERRUPTED, LUTRA, MODEL, SANITIZED, CommandTest, main, temporary_folder)
-
-
-def file_limit(size):
-    """For preexec_fn: writes beyond `size` bytes fail, as on a full disk."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+from common import (FAILED, INTERRUPTED, LUTRA, MODEL, SANITIZED, CommandTest, file_limit, main, temporary_folder)
 
 
 class Cluster(CommandTest):
@@ -111,18 +105,19 @@ class Cluster(CommandTest):
                 self.assertEqual(os.listdir(self.out.parent), ["out.safetensors"])
 
     def test_interrupted_leaves_the_old_file(self):
-        self.out.write_bytes(b"old")
-        process = subprocess.Popen([LUTRA, "cluster", self.large, "--exact", "-o", self.out], stderr=subprocess.PIPE,
-                                   stdout=subprocess.PIPE, text=True)
-        # Its first line says that it begins; handlers are in place before.
-        self.assertIn("clustering", process.stderr.readline())
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, INTERRUPTED, stderr)
-        self.assertEqual(stdout, "")
-        self.assertIn("interrupted", stderr)
-        self.assertEqual(self.out.read_bytes(), b"old")
-        self.assertEqual(os.listdir(self.out.parent), ["out.safetensors"])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.out.write_bytes(b"old")
+            process = subprocess.Popen([LUTRA, "cluster", self.large, "--exact", "-o", self.out], stderr=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, text=True)
+            # Its first line says that it begins; handlers are in place before.
+            self.assertIn("clustering", process.stderr.readline())
+            process.send_signal(number)
+            stdout, stderr = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, INTERRUPTED, stderr)
+            self.assertEqual(stdout, "")
+            self.assertIn("interrupted", stderr)
+            self.assertEqual(self.out.read_bytes(), b"old")
+            self.assertEqual(os.listdir(self.out.parent), ["out.safetensors"])
 
     def test_standard_output_that_is_full(self):
         if not os.path.exists("/dev/full"):

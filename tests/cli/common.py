@@ -4,6 +4,8 @@ import atexit
 import json
 import os
 import pathlib
+import resource
+import shlex
 import shutil
 import signal
 import struct
@@ -14,7 +16,7 @@ import zlib
 
 SOURCE = pathlib.Path(os.environ.get("LUTRA_SOURCE_ROOT", pathlib.Path(__file__).resolve().parents[2]))
 # The program; LUTRA_PROGRAM names another, perhaps with an emulator before it.
-COMMAND = os.environ.get("LUTRA_PROGRAM", "").split() or [os.path.join(os.environ["LUTRA_BUILD_ROOT"], "tools", "lutra")]
+COMMAND = shlex.split(os.environ.get("LUTRA_PROGRAM", "")) or [os.path.join(os.environ["LUTRA_BUILD_ROOT"], "tools", "lutra")]
 LUTRA = COMMAND[-1]
 TIMEOUT = 300 if len(COMMAND) == 1 else 3000
 # A fine-tuned ViT of one block with the ten classes CLASSES, 24x24 pixels, own mean and deviation.
@@ -23,8 +25,11 @@ CLASSES = ["otter", "vole", "newt", "heron", "pike", "swan", "frog", "carp", "te
 # One without a head.
 HEADLESS = str(SOURCE / "tests/golden/models/hf-vit-no-head")
 
+PROGRAM = pathlib.Path(LUTRA).read_bytes()
 # A sanitizer holds memory of its own.
-SANITIZED = b"__asan_init" in pathlib.Path(LUTRA).read_bytes() or b"__tsan_init" in pathlib.Path(LUTRA).read_bytes()
+SANITIZED = b"__asan_init" in PROGRAM or b"__tsan_init" in PROGRAM
+# The page's own text, without which the build has no report.
+HAS_REPORT = b"lutra-report-page" in PROGRAM
 
 DONE, FAILED, USAGE, UNREADABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -74,13 +79,40 @@ def scaled_model(folder, model, factors):
     return folder
 
 
+def file_limit(size):
+    """For preexec_fn: writes beyond `size` bytes fail, as on a full disk."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def bare_weights(path, arch):
+    """Random weights that do not tell their architecture, as others write them; returns the path."""
+    subprocess.run([*COMMAND, "random", "--arch", arch, "-o", path, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    data = path.read_bytes()
+    start = 8 + struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:start])
+    del header["__metadata__"]
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 64)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[start:])
+    return path
+
+
 class CommandTest(unittest.TestCase):
     maxDiff = None
 
-    def lutra(self, *arguments, status=DONE, text=True, **options):
+    def bound_by_permissions(self):
+        """What runs a program so that it cannot read or write what permissions deny it, as root can."""
+        if os.geteuid() != 0:
+            return []
+        runner = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+        if not shutil.which("setpriv") or subprocess.run([*runner, "true"], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("to root no permission is denied")
+        return runner
+
+    def lutra(self, *arguments, status=DONE, text=True, runner=(), **options):
         """Runs the command, expects `status`; returns the completed process."""
         options.setdefault("stdin", subprocess.DEVNULL) if "input" not in options else None
-        result = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=text, timeout=TIMEOUT, **options)
+        result = subprocess.run([*runner, *COMMAND, *map(str, arguments)], capture_output=True, text=text, timeout=TIMEOUT, **options)
         self.assertEqual(result.returncode, status,
                          f"lutra {' '.join(map(str, arguments))}\n{result.stdout}\n{result.stderr}")
         return result

@@ -8,7 +8,7 @@ import signal
 import statistics
 import subprocess
 
-from common import (CLASSES, HEADLESS, INTERRUPTED, LUTRA, MODEL, SOURCE, UNREADABLE, CommandTest, main, png,
+from common import (CLASSES, HEADLESS, INTERRUPTED, LUTRA, MODEL, SOURCE, UNREADABLE, CommandTest, bare_weights, main, png,
                     temporary_folder)
 
 # Probabilities are printed with nine digits; their logarithms and sums are as exact.
@@ -271,14 +271,26 @@ class Eval(CommandTest):
         self.fails("eval", MODEL, "--images", self.images, "--labels", self.labels, "--against", other,
                    says="10")
 
+    def test_arch_of_weights_that_do_not_tell(self):
+        arch = "deit_tiny_patch16_224"
+        weights, small = bare_weights(self.folder / "weights.safetensors", arch), self.folder / "deit.safetensors"
+        self.lutra("cluster", weights, "--arch", arch, "-o", small)
+        arguments = ["--images", self.images, "--labels", self.labels, "--mode", "f32"]
+        self.fails("eval", small, *arguments, "--against", weights, says="pass --arch")
+        for model, against in ((small, weights), (weights, small)):
+            result = self.lutra_json("eval", model, *arguments, "--against", against, "--arch", arch)
+            self.assertEqual((result["arch"], result["against"]["arch"]), (arch, arch))
+
     def test_interrupted(self):
-        slow = self.folder / "slow"  # folders of 10 classes with enough pictures to be at it
+        slow = self.folder / "slow"
         (slow / "x").mkdir(parents=True)
         for i in range(2000):
             (slow / "x" / f"{i}.png").symlink_to(self.pictures[i % 23])
         table = self.folder / "slow.tsv"
         table.write_text("".join(f"x/{i}.png 1\n" for i in range(2000)))
-        process = subprocess.Popen([LUTRA, "eval", MODEL, "--mode", "f32", "--images", slow, "--labels", table, "--batch", "1"],
+        # 3137 tokens a picture: minutes for all of them.
+        process = subprocess.Popen([LUTRA, "eval", MODEL, "--mode", "f32", "--images", slow, "--labels", table, "--batch", "1",
+                                    "--image-size", "224"],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertIn("2000 pictures", process.stderr.readline())
         process.send_signal(signal.SIGINT)

@@ -9,11 +9,10 @@ import os
 import pathlib
 import re
 import resource
-import shutil
 import subprocess
 import unittest
 
-from common import (CLASSES, COMMAND, DONE, FAILED, INTERRUPTED, LUTRA, MODEL, SANITIZED, SOURCE, UNREADABLE, CommandTest, main, png,
+from common import (CLASSES, COMMAND, DONE, FAILED, INTERRUPTED, LUTRA, MODEL, SANITIZED, SOURCE, UNREADABLE, CommandTest, file_limit, main, png,
                     temporary_folder)
 
 PRELOAD = pathlib.Path(os.environ["LUTRA_BUILD_ROOT"]) / "tests/faults/liblutra-faults.so"
@@ -159,6 +158,7 @@ class Faults(CommandTest):
         self.try_all("cluster", MODEL, "-o", "OUT", "-k", 5, "--labels", self.names, "--quiet", "--json", "--threads", 2,
                      comparable=same_names)
 
+    @unittest.skipUnless(STRIDE, "takes minutes: LUTRA_FAULT_STRIDE asks for it")
     def test_cluster_report(self):
         other = self.folder / "clustered"
         self.comparable_file = same_names_of  # it says how long it took
@@ -166,7 +166,7 @@ class Faults(CommandTest):
         for i in range(16):
             png(pictures / f"{i}.png", 10 * i)
         self.try_all("cluster", MODEL, "-o", other, "--report", "OUT", "-k", 3, "--calibrate", pictures, "--calibrate-count", 16,
-                     "--quiet", "--threads", 1, "--errors", comparable=lambda text: None) if STRIDE else None
+                     "--quiet", "--threads", 1, "--errors", comparable=lambda text: None)
 
     def test_export(self):
         self.try_all("export", self.small, "-o", "OUT", "--quiet", "--json", comparable=same_names)
@@ -174,9 +174,9 @@ class Faults(CommandTest):
     def test_embed(self):
         self.try_all("embed", MODEL, self.images, "-o", "OUT", "--quiet", "--json", "--threads", 1, comparable=same_names)
 
+    @unittest.skipUnless(STRIDE, "takes minutes: LUTRA_FAULT_STRIDE asks for it")
     def test_random(self):
-        if STRIDE:
-            self.try_all("random", "--arch", "vit_tiny_patch16_224", "-o", "OUT", "--quiet", "--json", comparable=same_names)
+        self.try_all("random", "--arch", "vit_tiny_patch16_224", "-o", "OUT", "--quiet", "--json", comparable=same_names)
 
     def test_classify(self):
         self.try_all("classify", self.small, self.images, "--json", "--quiet", "--threads", 2)
@@ -234,18 +234,11 @@ class Limits(CommandTest):
         self.assertIn(FAILED, statuses)
 
     def test_read_only_folder(self):
-        # To root no folder is read-only unless it lacks this right.
-        as_others = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
-        if as_others and (not shutil.which("setpriv") or subprocess.run([*as_others, "true"], stderr=subprocess.DEVNULL).returncode):
-            self.skipTest("to root no folder is read-only")
+        runner = self.bound_by_permissions()
         self.folder.chmod(0o500)
         try:
             for command in ("cluster", "export"):
-                result = subprocess.run([*as_others, *COMMAND, command, MODEL, "-o", self.out, "--quiet"], stdin=subprocess.DEVNULL,
-                                        capture_output=True, text=True)
-                self.assertEqual(result.returncode, FAILED, result.stderr)
-                self.assertIn("out.safetensors", result.stderr)
-                self.assertIn("Permission denied", result.stderr)
+                self.fails(command, MODEL, "-o", self.out, "--quiet", runner=runner, says=["out.safetensors", "Permission denied"])
             self.assertEqual(self.out.read_bytes(), b"old")
             self.assertEqual(os.listdir(self.folder), ["out.safetensors"])
         finally:
@@ -258,7 +251,7 @@ class Limits(CommandTest):
             for size in (0, 1, len(whole) // 2, len(whole) - 1):
                 with self.subTest(arguments=arguments, size=size), open(self.folder / "text", "wb") as output:
                     result = subprocess.run([*COMMAND, *arguments], stdout=output, stderr=subprocess.PIPE, text=True,
-                                            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+                                            preexec_fn=file_limit(size))
                     self.assertEqual(result.returncode, FAILED, result.stderr)
                     self.assertIn("standard output", result.stderr)
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import unittest
 
-from common import LUTRA, SOURCE, USAGE, CommandTest, main
+from common import LUTRA, SOURCE, USAGE, CommandTest, main, temporary_folder
 
 COMMANDS = re.findall(r"^COMMAND\((\w+)\)", (SOURCE / "tools/commands.inc").read_text(), re.MULTILINE)
 OPTIONS = set(re.findall(r'^OPTION\(\w+, "([\w-]+)"', (SOURCE / "tools/options.inc").read_text(), re.MULTILINE))
@@ -80,33 +80,65 @@ class Help(CommandTest):
             checked = subprocess.run(["groff", "-man", "-Tascii", "-ww"], input=text, text=True, capture_output=True)
             self.assertEqual((checked.returncode, checked.stderr), (0, ""))
 
+    def options_of(self, command):
+        """As its help lists them."""
+        listed = self.lutra("help", command).stdout.split("\nOptions\n")[1].split("\nExamples\n")[0]
+        return set(re.findall(r"(?m)^  (?:-\w,|   ) --([\w-]+)", listed))
+
+    @staticmethod
+    def completed(shell, text, command):
+        """The options that the completions offer for a command."""
+        if shell == "bash":
+            return set(re.search(rf'(?m)^    {command}\)\n        options="([^"]*)"', text)[1].replace("--", "").split())
+        if shell == "zsh":
+            part = re.search(rf"(?ms)^    {command}\)\n(.*?) ;;$", text)[1]
+            return set(re.findall(r"(?m)^            (?:\{-\w,|')--([\w-]+)[\[}]", part))
+        return set(re.findall(rf"(?m)^complete -c lutra -n '__fish_seen_subcommand_from {command}' -l ([\w-]+) ", text))
+
     def test_completions(self):
         for shell in ("bash", "zsh", "fish"):
             text = self.lutra("__complete", shell).stdout
-            for name in COMMANDS + sorted(OPTIONS) + ["deit_tiny_patch16_224"]:
-                self.assertIn(name, text)
+            for name in COMMANDS + ["deit_tiny_patch16_224"]:
+                self.assertRegex(text, rf"\b{name}\b")
+            for command in COMMANDS:
+                self.assertEqual(self.completed(shell, text, command), self.options_of(command), (shell, command))
             if shutil.which(shell):
                 subprocess.run([shell, "-n"], input=text, text=True, check=True)
 
     @unittest.skipUnless(shutil.which("bash"), "no bash")
     def test_bash_completes(self):
+        folder = temporary_folder()
+        (folder / "my photos").mkdir()
+        (folder / "my photo.jpg").write_text("")
+
         def complete(*words):
             script = (self.lutra("__complete", "bash").stdout + "compopt() { :; }\nCOMP_WORDS=(lutra " +
                       " ".join(f"'{word}'" for word in words) + f")\nCOMP_CWORD={len(words)}\n_lutra\n" +
                       'printf "%s\\n" "${COMPREPLY[@]}"\n')
-            return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.split()
+            return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, cwd=folder).stdout.splitlines()
 
         self.assertEqual(complete("cl"), ["cluster", "classify"])
         self.assertEqual(complete("cluster", "--scope", ""), ["row", "tensor", "model"])
         self.assertEqual(complete("cluster", "--clus"), ["--clusters"])
         self.assertIn("deit_tiny_patch16_224", complete("random", "--arch", "deit_t"))
         self.assertEqual(complete("help", "arch"), ["architectures"])
+        self.assertEqual(sorted(complete("classify", "my")), ["my photo.jpg", "my photos"])
+        self.assertEqual(complete("classify", "--labels", "my photo."), ["my photo.jpg"])
+        self.assertEqual(complete("eval", "--images", "my"), ["my photos"])
+        self.assertEqual(complete("cluster", "--clusters", ""), [""])
 
     def test_bold_on_a_terminal_unless_no_color(self):
         self.assertIn("\033[1m", on_terminal(["--help"]))
         self.assertNotIn("\033", on_terminal(["--help"], NO_COLOR="1"))
         self.assertNotIn("\033", on_terminal(["--help"], TERM="dumb"))
         self.assertNotIn("\033", self.lutra("--help").stdout)
+
+
+class Readme(CommandTest):
+    def test_names_the_packages_that_are_installed_to_build(self):
+        named = re.search(r"(?m)^    apt-get install (.*)$", (SOURCE / "README.md").read_text(encoding="utf-8"))[1]
+        installed = re.search(r'(?m)^build="([^"]*)"', (SOURCE / "scripts/install-packages").read_text(encoding="utf-8"))[1]
+        self.assertEqual(named.split(), installed.split())
 
 
 class Mistakes(CommandTest):
@@ -123,6 +155,10 @@ class Mistakes(CommandTest):
         self.wrong("cluster", "a", "-o", "b", "--cluster", "4", says=["--cluster", "did you mean --clusters"])
         self.wrong("cluster", "a", "-o", "b", "--clusters", says="needs a value")
         self.wrong("eval", "a", "--stream", says="--stream")
+
+    def test_options_behind_inputs_whatever_the_environment(self):
+        for name in ("POSIXLY_CORRECT", "POSIX_ME_HARDER"):
+            self.fails("cluster", "a", "-o", "b", "--clusters", "1", status=USAGE, says="2 to 256", env={**os.environ, name: "1"})
 
     def test_values(self):
         for value in ("1", "257", "0", "-1", "64x", "", "1e2", "99999999999999999999999"):
@@ -159,6 +195,18 @@ class Mistakes(CommandTest):
         self.wrong("random", "-o", "b", "--arch", "deit_tinny_patch16_224",
                    says=["'deit_tinny_patch16_224'", "did you mean deit_tiny_patch16_224", "lutra help architectures"])
         self.wrong("cluster", "a", "-o", "b", "--arch", "resnet50", says="'resnet50'")
+
+    def test_options_that_would_be_of_no_use(self):
+        self.wrong("eval", "a", "--images", "b", "--against-mode", "int8", says="--against-mode needs --against")
+        self.wrong("cluster", "a", "-o", "b", "--calibrate-count", 16, says="--calibrate-count needs --calibrate")
+        self.wrong("bench", "a", "--seed", 0, says="--seed is of random weights; a has its own")
+        self.wrong("profile", "a", "--seed", 0, says="--seed is of random weights; a has its own")
+        self.wrong("profile", "a", "--power-meter", "b", "--no-energy", says=["--power-meter", "--no-energy", "give one"])
+        for action in ("measure", "show"):
+            self.wrong("device", action, "--power-meter", "a", says="--power-meter goes with 'device check'")
+        self.wrong("classify", "a", "--draw", "--json", says=["--draw", "--json", "give one"])
+        self.wrong("classify", "--draw", "--stream", says=["--draw", "--stream", "give one"])
+        self.wrong("help", "cluster", "classify", says="'classify' is one too many")
 
     def test_what_is_missing(self):
         self.wrong("cluster", "a", says="-o FILE")

@@ -4,7 +4,7 @@ import os
 import pathlib
 import shutil
 
-from common import MODEL, SOURCE, CommandTest, main, png, temporary_folder
+from common import HAS_REPORT, MODEL, SOURCE, CommandTest, main, png, temporary_folder
 
 SHARDED = SOURCE / "tests/golden/models/hf-vit-sharded"
 
@@ -58,11 +58,30 @@ class Outputs(CommandTest):
                 self.refuses("cluster", self.model, "-o", self.folder / "small", "--report", output, says="model")
                 self.refuses("embed", self.model, self.picture, "-o", output, says="model")
                 self.refuses("study", "--quick", "-o", output, says="model")
-                self.refuses("profile", self.model, "--on", "pi5", "--html", output, says="")
+                self.refuses("profile", self.model, "--on", "pi5", "--html", output,
+                             says="model" if HAS_REPORT else "built without Node.js")
 
     def test_a_picture_that_is_read(self):
         for pictures in (self.picture, self.folder / "pictures"):
             self.refuses("embed", MODEL, pictures, "-o", self.picture, says=["picture.png", "is an input"])
+
+    def test_pictures_that_are_calibrated_on(self):
+        pictures = [png(self.folder / f"many/{i:02}.png", 10 * i) for i in range(20)]
+        arguments = ["cluster", MODEL, "--calibrate", self.folder / "many", "--calibrate-count", 16]
+        for picture in pictures:  # those that are left out of the 16 too
+            self.refuses(*arguments, "-o", picture, says=[picture, "is an input"])
+        self.refuses(*arguments, "-o", self.folder / "new", "--report", pictures[3], says=[pictures[3], "is an input"])
+
+    def test_descriptions_of_devices_that_are_read(self):
+        cache = self.folder / "cache"
+        shutil.copytree(SOURCE / "data/devices", self.folder / "data/devices")
+        (cache / "lutra").mkdir(parents=True)
+        own = shutil.copy(SOURCE / "data/devices/pi4.json", cache / "lutra/device.json")
+        environment = {**os.environ, "LUTRA_DATA_DIR": str(self.folder / "data"), "XDG_CACHE_HOME": str(cache)}
+        for path in (own, self.folder / "data/devices/pi5.json", self.folder / "data/devices/server-zen5.json"):
+            for on in ([], ["--on", "this"], ["--on", "pi5"]) if HAS_REPORT else []:
+                self.refuses("profile", self.model, *on, "--html", path, says=[str(path), "is an input"], env=environment)
+            self.refuses("study", "--quick", "-o", path, says=[str(path), "is an input"], env=environment)
 
     def test_lists_and_labels_that_are_read(self):
         pictures, labels = self.folder / "list.txt", self.folder / "labels.txt"

@@ -8,7 +8,7 @@ import resource
 import subprocess
 import unittest
 
-from common import HEADLESS, INTERRUPTED, LUTRA, MODEL, USAGE, CommandTest, main, temporary_folder
+from common import HEADLESS, INTERRUPTED, LUTRA, MODEL, USAGE, CommandTest, bare_weights, main, temporary_folder
 
 ARCH = "deit_tiny_patch16_224"
 # The names that other programs may rely on, and the type of each.
@@ -146,6 +146,16 @@ class Profile(CommandTest):
         self.assertLess(result["traffic"]["compulsory_weight_bytes"],
                         result["against"]["traffic"]["compulsory_weight_bytes"])
 
+    def test_arch_of_weights_that_do_not_tell(self):
+        """Of those that are compared with too; a model that tells its own keeps it."""
+        weights = bare_weights(self.folder / "weights.safetensors", ARCH)
+        self.fails("profile", self.small, "--against", weights, "--repeat", 1, "--no-energy", says="pass --arch")
+        result = self.profile(weights, "--arch", ARCH, "--clusters", 16, "--against", weights, "--image-size", 32)
+        self.assertEqual([(r["arch"], r["clusters"]) for r in (result, result["against"])], [(ARCH, 16), (ARCH, 0)])
+        result = self.profile(weights, "--arch", ARCH, "--against", self.small)
+        self.assertEqual(result["arch"], ARCH)
+        self.assertEqual(result["against"]["clusters"], 7)
+
     def test_arch(self):
         result = self.profile("--arch", ARCH, "--image-size", 32)
         self.assertEqual((result["arch"], result["clusters"], len(result["blocks"])), (ARCH, 64, 13))
@@ -233,9 +243,10 @@ class Device(CommandTest):
         folder = temporary_folder()
         environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "new")}
         self.fails("device", "show", says="lutra device measure", env=environment)
-        self.lutra("device", "measure", env=environment)
+        measured = self.lutra_json("device", "measure", env=environment)
         self.assertEqual([path.name for path in (folder / "new/lutra").iterdir()], ["device.json"])
         shown = self.lutra_json("device", "show", env=environment)
+        self.assertEqual((shown.keys(), shown["device"]), (measured.keys(), measured["device"]))
         for name in ("clock_ghz", "peak_gmacs_f32", "peak_gmacs_int8", "dram_gb_per_s_one_core", "dram_gb_per_s_all_cores"):
             self.assertGreater(shown[name], 0, name)
         self.assertGreaterEqual(shown["dram_gb_per_s_all_cores"], shown["dram_gb_per_s_one_core"])

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """profile --html: one file that a browser opens by itself, with every chart, for every reader, and no way in."""
 import json
-import pathlib
 import re
 import shutil
 import subprocess
 import unittest
 
-from common import LUTRA, MODEL, SOURCE, CommandTest, main, temporary_folder
+from common import HAS_REPORT, LUTRA, MODEL, SOURCE, CommandTest, file_limit, main, temporary_folder
 
 NODE_MODULES = SOURCE / "build/node/node_modules"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# The page's own text, without which the build has no report.
-BUILT = b"lutra-report-page" in pathlib.Path(LUTRA).read_bytes()
 EVIL = "Pi </script><script>window.evil = 1</script><img src=x onerror=alert(1)> <!-- & \u2028"
 
 
@@ -28,7 +25,7 @@ def contrast(look):
     return (high + 0.05) / (low + 0.05)
 
 
-@unittest.skipIf(BUILT, "this build has the report")
+@unittest.skipIf(HAS_REPORT, "this build has the report")
 class WithoutReport(CommandTest):
     def test_says_so(self):
         path = temporary_folder() / "report.html"
@@ -36,7 +33,7 @@ class WithoutReport(CommandTest):
         self.assertFalse(path.exists())
 
 
-@unittest.skipUnless(BUILT, "this build has no report: no Node.js, or not the packages of tools/report")
+@unittest.skipUnless(HAS_REPORT, "this build has no report: no Node.js, or not the packages of tools/report")
 class Report(CommandTest):
     @classmethod
     def setUpClass(cls):
@@ -72,8 +69,15 @@ class Report(CommandTest):
         self.assertTrue(all(device["predicted"] for device in data["devices"]))
 
     def test_nothing_half_written(self):
-        self.fails("profile", MODEL, "--html", self.folder / "nowhere/report.html", "--repeat", 3, "--no-energy", "--quiet", says="nowhere/report.html")
-        self.assertEqual([path for path in self.folder.iterdir() if "lutra-tmp" in path.name], [])
+        """Where the page does not fit on the disk, and where there is no folder for it."""
+        folder = self.folder / "full"
+        folder.mkdir()
+        path = folder / "report.html"
+        path.write_text("old")
+        self.fails("profile", MODEL, "--on", "pi5", "--html", path, "--quiet", says="report.html", preexec_fn=file_limit(1 << 14))
+        self.assertEqual((path.read_text(), list(folder.iterdir())), ("old", [path]))
+        self.fails("profile", MODEL, "--on", "pi5", "--html", folder / "nowhere/report.html", "--quiet", says="nowhere/report.html")
+        self.assertEqual(list(folder.iterdir()), [path])
 
     def facts(self, path):
         """What a browser finds on the page."""

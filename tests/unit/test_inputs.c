@@ -40,7 +40,7 @@ static void what_allocations_leave_in_errno_is_no_error(void **state)
     FILE *file = fopen(picture, "w");
     assert_non_null(file);
     fclose(file);
-    const lutra_status status = tool_files_add_folder(&files, folder, true, &error);
+    const lutra_status status = tool_files_add_folder(&files, folder, &error);
     unlink(picture);
     rmdir(folder);
     assert_int_equal(status, LUTRA_OK);

@@ -60,8 +60,8 @@ static void bytes_are_those_of_a_run(void **state)
     bench_models models = {.n = 0};
     tool_arguments arguments = {.n_threads = 1, .quiet = true};
     assert_non_null(path);
-    assert_int_equal(bench_models_add(&models, path, &arguments), TOOL_DONE);
-    assert_int_equal(bench_models_add(&models, path, &arguments), TOOL_DONE);
+    assert_int_equal(bench_models_add(&models, path, &arguments.model), TOOL_DONE);
+    assert_int_equal(bench_models_add(&models, path, &arguments.model), TOOL_DONE);
     for (arguments.repeat = 1; arguments.repeat <= 3; arguments.repeat++) {
         tool_progress progress;
         profile_results results = {.n = 0};

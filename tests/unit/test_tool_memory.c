@@ -34,7 +34,7 @@ static int open_model(void **state)
     (void)state;
     const char *root = getenv("LUTRA_SOURCE_ROOT");
     char *path = tool_join(root ? root : ".", MODEL);
-    const int result = path ? bench_models_add(&models, path, &arguments) : TOOL_FAILED;
+    const int result = path ? bench_models_add(&models, path, &arguments.model) : TOOL_FAILED;
     free(path);
     return result;
 }
