@@ -40,6 +40,8 @@ static lutra_status read_arch(const json_t *config, const char *path, lutra_vit_
         return lutra_fail(
             error, LUTRA_ERROR_UNSUPPORTED, path, LUTRA_NO_OFFSET,
             "\"model_type\" is \"%.60s\"; Lutra runs vit, deit, dinov2 and dinov2_with_registers", type);
+    const bool is_dinov2 = strncmp(type, "dinov2", 6) == 0;
+    const bool has_registers = strcmp(type, "dinov2_with_registers") == 0;
     if ((status = lutra_config_flag(config, "use_swiglu_ffn", path, &swiglu, error)))
         return status;
     if (swiglu)
@@ -47,30 +49,29 @@ static lutra_status read_arch(const json_t *config, const char *path, lutra_vit_
                           "\"use_swiglu_ffn\" is true, which Lutra does not run");
     snprintf(settings->arch, sizeof settings->arch, "%s", type);
     settings->arch_source = "config";
-    settings->position_antialias = false;
-    settings->pool =
-        is_classifier && strncmp(type, "dinov2", 6) == 0 ? LUTRA_POOL_TOKEN_AND_AVERAGE : LUTRA_POOL_TOKEN;
+    settings->position_antialias = has_registers;
+    settings->pool = is_classifier && is_dinov2 ? LUTRA_POOL_TOKEN_AND_AVERAGE : LUTRA_POOL_TOKEN;
     /* The library's own defaults, of ViT-Base, for what the file leaves out. */
     settings->dim = 768;
     settings->depth = settings->n_heads = 12;
-    settings->patch = strncmp(type, "dinov2", 6) == 0 ? 14 : 16;
+    settings->patch = is_dinov2 && !has_registers ? 14 : 16;
     settings->native_height = settings->native_width = 224;
     settings->mlp_dim = 0;
     settings->says_registers = true;
-    settings->n_registers = strcmp(type, "dinov2_with_registers") == 0 ? 4 : 0;
-    settings->eps = strncmp(type, "dinov2", 6) == 0 ? 1e-6 : 1e-12;
+    settings->n_registers = has_registers ? 4 : 0;
+    settings->eps = is_dinov2 ? 1e-6 : 1e-12;
     if ((status = lutra_config_size(config, "hidden_size", path, &settings->dim, error)) ||
         (status = lutra_config_size(config, "num_hidden_layers", path, &settings->depth, error)) ||
         (status = lutra_config_size(config, "num_attention_heads", path, &settings->n_heads, error)) ||
         (status = lutra_config_size(config, "intermediate_size", path, &settings->mlp_dim, error)) ||
         (status = lutra_config_size(config, "patch_size", path, &settings->patch, error)) ||
-        (settings->n_registers &&
+        (has_registers &&
          (status = lutra_config_size(config, "num_register_tokens", path, &settings->n_registers, error))) ||
         (status = lutra_config_extent(config, "image_size", path, &settings->native_height,
                                       &settings->native_width, error)) ||
         (status = lutra_config_number(config, "layer_norm_eps", path, &settings->eps, error)))
         return status;
-    if (strncmp(type, "dinov2", 6) == 0)
+    if (is_dinov2)
         settings->mlp_dim = 0; /* intermediate_size is not what these models use: mlp_ratio is */
     return read_activation(config, path, settings, error);
 }

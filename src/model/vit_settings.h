@@ -28,7 +28,7 @@ typedef struct lutra_vit_settings {
     bool gelu_tanh;
     double eps;
     size_t native_height, native_width; /* of the pictures that the position embedding was trained for */
-    bool position_antialias; /* timm resamples position embeddings with antialiasing, Hugging Face without */
+    bool position_antialias; /* of resampled positions: timm's, Hugging Face's where there are registers */
     size_t dim, depth, mlp_dim, patch; /* what the tensors must agree with; 0: not said */
     bool says_registers;               /* else n_registers is not said */
     size_t n_registers;

@@ -106,6 +106,24 @@ static void hugging_face_configurations_that_lie_are_refused(void **state)
     check_configs("hf-vit-eps-1e-5", configs, sizeof configs / sizeof *configs);
 }
 
+/* The tiny models' patches are none of these sizes, so that the message tells which was taken. */
+static void an_absent_patch_size_is_the_types_default(void **state)
+{
+    static const struct {
+        const char *golden, *message;
+    } cases[] = {
+        {"hf-vit", "patch size of 16"},
+        {"hf-deit", "patch size of 16"},
+        {"hf-dinov2", "patch size of 14"},
+        {"hf-dinov2-registers", "patch size of 16"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct bad_config config = {"{\"patch_size\":null}", LUTRA_ERROR_FORMAT, cases[i].message};
+        check_configs(cases[i].golden, &config, 1);
+    }
+}
+
 static void preprocessors_that_lie_are_refused(void **state)
 {
     static const struct bad_config files[] = {
@@ -616,6 +634,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timm_configurations_that_lie_are_refused),
         cmocka_unit_test(hugging_face_configurations_that_lie_are_refused),
+        cmocka_unit_test(an_absent_patch_size_is_the_types_default),
         cmocka_unit_test(preprocessors_that_lie_are_refused),
         cmocka_unit_test(json_errors_name_the_byte),
         cmocka_unit_test(links_that_lead_nowhere_are_refused),
