@@ -37,6 +37,28 @@ static lutra_status from_files_beside(const char *path, bool keep_arch, lutra_vi
     return status;
 }
 
+/* No known architecture has these. What else is different where they are, nothing but a configuration tells:
+ * timm puts a norm behind an average of the patches, their maximum and, asked to, the class token. */
+static lutra_status refuse_unknown_norms(const lutra_binding *binding, lutra_error *error)
+{
+    static const struct {
+        lutra_role role;
+        const char *what;
+    } norms[] = {
+        {LUTRA_NORM_PRE_WEIGHT, "as CLIP's models, whose activation, eps and preprocessing are others"},
+        {LUTRA_FC_NORM_WEIGHT, "which may follow an average of the patches or the class token"},
+    };
+    for (size_t i = 0; i < sizeof norms / sizeof *norms; i++) {
+        char name[64];
+        if (!lutra_binding_has(binding, norms[i].role, 0))
+            continue;
+        lutra_role_name(norms[i].role, 0, name, sizeof name);
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, lutra_safetensors_path(binding->file), LUTRA_NO_OFFSET,
+                          "has \"%s\", %s: put the model's config.json beside it", name, norms[i].what);
+    }
+    return LUTRA_OK;
+}
+
 static lutra_status from_option(const char *name, lutra_vit_settings *settings, lutra_error *error)
 {
     const lutra_vit_arch *arch = lutra_vit_arch_find(name, strlen(name));
@@ -146,8 +168,10 @@ lutra_status lutra_model_read_settings(const lutra_model *model, const char *pat
         return status;
     if (path && (status = from_files_beside(path, options->arch != NULL, settings, &found, error)))
         return status;
-    if (found || options->arch)
+    if (found)
         return LUTRA_OK;
+    if ((status = refuse_unknown_norms(&model->binding, error)) || options->arch)
+        return status;
     if (named) {
         lutra_vit_settings_from_arch(named, settings);
         settings->arch_source = "file name";

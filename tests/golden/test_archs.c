@@ -303,6 +303,52 @@ static void test_names_without_configuration(void **state)
     free(named);
 }
 
+static void set_vector(json_t *tensors, const char *name, json_int_t n)
+{
+    json_object_set_new(tensors, name, json_pack("[I]", n));
+}
+
+/* CLIP's models have the shapes of others and a norm before the blocks; models that were trained to pool an
+ * average have the norm behind the pool. Neither is one of the known architectures, whoever names it so. */
+static void test_norms_that_no_known_architecture_has(void **state)
+{
+    (void)state;
+    static const char arch[] = "deit_tiny_distilled_patch16_224"; /* which its shapes alone would name */
+    const lutra_model_options options[] = {{.arch = NULL}, {.arch = arch}};
+    static const char *const norms[] = {"norm_pre", "fc_norm"};
+    char folder[] = "/tmp/lutra-arch-XXXXXX", name[64];
+    assert_non_null(mkdtemp(folder));
+    char *plain = golden_join(folder, "weights.safetensors"),
+         *named = golden_join(folder, "deit_tiny_distilled_patch16_224.safetensors");
+    for (size_t i = 0; i < 2; i++) {
+        json_t *tensors = full_tensors(arch);
+        snprintf(name, sizeof name, "%s.bias", norms[i]);
+        set_vector(tensors, name, 192);
+        snprintf(name, sizeof name, "%s.weight", norms[i]);
+        set_vector(tensors, name, 192);
+        if (strcmp(norms[i], "fc_norm") == 0) {
+            json_object_del(tensors, "norm.weight");
+            json_object_del(tensors, "norm.bias");
+        }
+        write_model(plain, tensors);
+        json_decref(tensors);
+        for (size_t j = 0; j < 3; j++) {
+            lutra_model *model;
+            lutra_error error;
+            if (j == 2)
+                assert_int_equal(rename(plain, named), 0);
+            assert_int_equal(lutra_model_open(j == 2 ? named : plain, &options[j % 2], &model, &error),
+                             LUTRA_ERROR_ARGUMENT);
+            assert_non_null(strstr(error.message, name));
+            assert_non_null(strstr(error.message, "config.json"));
+        }
+        unlink(named);
+    }
+    rmdir(folder);
+    free(plain);
+    free(named);
+}
+
 /* Both lists are the same: a row that timm's facts are missing for, or the other way round, fails. */
 static void test_complete(void **state)
 {
@@ -318,7 +364,7 @@ static void test_complete(void **state)
 
 int main(void)
 {
-    static struct CMUnitTest tests[MAX_ARCHS + 2];
+    static struct CMUnitTest tests[MAX_ARCHS + 3];
     const lutra_vit_arch *arch;
     size_t n = 0;
     json_error_t json_error;
@@ -331,11 +377,13 @@ int main(void)
     tests[n++] = (struct CMUnitTest){.name = "complete", .test_func = test_complete};
     tests[n++] = (struct CMUnitTest){.name = "names without configuration",
                                      .test_func = test_names_without_configuration};
-    for (size_t i = 0; (arch = lutra_vit_arch_at(i)) && n < MAX_ARCHS + 2; i++)
+    tests[n++] = (struct CMUnitTest){.name = "norms that no known architecture has",
+                                     .test_func = test_norms_that_no_known_architecture_has};
+    for (size_t i = 0; (arch = lutra_vit_arch_at(i)) && n < MAX_ARCHS + 3; i++)
         tests[n++] = (struct CMUnitTest){
             .name = arch->name, .test_func = test_arch, .initial_state = (void *)(uintptr_t)arch};
     const int failed = _cmocka_run_group_tests("known architectures", tests, n, NULL, NULL);
-    print_message("# over %zu architectures: max |difference| %.2e, at most %.0e\n", n - 2, worst_difference,
+    print_message("# over %zu architectures: max |difference| %.2e, at most %.0e\n", n - 3, worst_difference,
                   GOLDEN_TOLERANCE);
     json_decref(golden_archs);
     free(path);
