@@ -99,13 +99,11 @@ static lutra_status read_labels(const json_t *config, const char *path, lutra_vi
 
 lutra_status lutra_vit_settings_from_hugging_face(const json_t *config, const char *path,
                                                   const json_t *preprocessor, const char *preprocessor_path,
-                                                  bool keep_arch, lutra_vit_settings *settings,
-                                                  lutra_error *error)
+                                                  lutra_vit_settings *settings, lutra_error *error)
 {
     lutra_status status;
-    if (!keep_arch && (status = read_arch(config, path, settings, error)))
-        return status;
-    if ((status = read_labels(config, path, settings, error)))
+    if ((status = read_arch(config, path, settings, error)) ||
+        (status = read_labels(config, path, settings, error)))
         return status;
     return lutra_vit_settings_from_preprocessor(preprocessor, preprocessor_path,
                                                 json_string_value(json_object_get(config, "model_type")),

@@ -184,26 +184,22 @@ static lutra_status read_labels(const json_t *config, const char *path, lutra_vi
     return settings->labels ? LUTRA_OK : lutra_fail_memory(error, json_array_size(names), "labels");
 }
 
-lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path, bool keep_arch,
+lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path,
                                           lutra_vit_settings *settings, lutra_error *error)
 {
     const json_t *arguments = json_object_get(config, "model_args");
     const json_t *pretrained = lutra_config_present(config, "pretrained_cfg");
     lutra_status status;
-    if (!keep_arch) {
-        if ((status = read_arch(config, path, settings, error)) ||
-            (status = read_pool(config, path, settings, error)) ||
-            (status = read_arguments(arguments, path, settings, error)))
-            return status;
-    }
-    if ((status = read_labels(config, path, settings, error)))
+    if ((status = read_arch(config, path, settings, error)) ||
+        (status = read_pool(config, path, settings, error)) ||
+        (status = read_arguments(arguments, path, settings, error)) ||
+        (status = read_labels(config, path, settings, error)))
         return status;
     /* Some files carry these keys at the top. */
     if ((status =
              read_preprocessing(pretrained ? pretrained : config, path, &settings->preprocessing, error)))
         return status;
-    if (!keep_arch &&
-        lutra_config_present(arguments, "img_size")) { /* what the model was made for wins, as in timm */
+    if (lutra_config_present(arguments, "img_size")) { /* what the model was made for wins, as in timm */
         settings->preprocessing.height = settings->native_height;
         settings->preprocessing.width = settings->native_width;
     }
@@ -212,13 +208,13 @@ lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path
 
 lutra_status lutra_vit_settings_from_config(const json_t *config, const char *path,
                                             const json_t *preprocessor, const char *preprocessor_path,
-                                            bool keep_arch, lutra_vit_settings *settings, lutra_error *error)
+                                            lutra_vit_settings *settings, lutra_error *error)
 {
     if (json_is_string(json_object_get(config, "architecture")))
-        return lutra_vit_settings_from_timm(config, path, keep_arch, settings, error);
+        return lutra_vit_settings_from_timm(config, path, settings, error);
     if (json_is_string(json_object_get(config, "model_type")))
-        return lutra_vit_settings_from_hugging_face(config, path, preprocessor, preprocessor_path, keep_arch,
-                                                    settings, error);
+        return lutra_vit_settings_from_hugging_face(config, path, preprocessor, preprocessor_path, settings,
+                                                    error);
     return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, path, LUTRA_NO_OFFSET,
                       "has neither timm's \"architecture\" nor Hugging Face's \"model_type\"");
 }

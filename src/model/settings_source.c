@@ -16,8 +16,8 @@ static lutra_status read_beside(const char *path, const char *name, char *beside
     return lutra_json_read_optional(beside, json, error);
 }
 
-static lutra_status from_files_beside(const char *path, bool keep_arch, lutra_vit_settings *settings,
-                                      bool *found, lutra_error *error)
+static lutra_status from_files_beside(const char *path, lutra_vit_settings *settings, bool *found,
+                                      lutra_error *error)
 {
     char config_path[4096], preprocessor_path[4096];
     json_t *config = NULL, *preprocessor = NULL;
@@ -30,7 +30,7 @@ static lutra_status from_files_beside(const char *path, bool keep_arch, lutra_vi
                               &preprocessor, error)) == LUTRA_OK) {
         *found = true;
         status = lutra_vit_settings_from_config(config, config_path, preprocessor, preprocessor_path,
-                                                keep_arch, settings, error);
+                                                settings, error);
     }
     json_decref(config);
     json_decref(preprocessor);
@@ -56,16 +56,6 @@ static lutra_status refuse_unknown_norms(const lutra_binding *binding, lutra_err
         return lutra_fail(error, LUTRA_ERROR_ARGUMENT, lutra_safetensors_path(binding->file), LUTRA_NO_OFFSET,
                           "has \"%s\", %s: put the model's config.json beside it", name, norms[i].what);
     }
-    return LUTRA_OK;
-}
-
-static lutra_status from_option(const char *name, lutra_vit_settings *settings, lutra_error *error)
-{
-    const lutra_vit_arch *arch = lutra_vit_arch_find(name, strlen(name));
-    if (!arch)
-        return lutra_vit_arch_unknown(name, NULL, error);
-    lutra_vit_settings_from_arch(arch, settings);
-    settings->arch_source = "option";
     return LUTRA_OK;
 }
 
@@ -153,29 +143,41 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+static void from_arch(const lutra_vit_arch *arch, const char *source, lutra_vit_settings *settings)
+{
+    lutra_vit_settings_from_arch(arch, settings);
+    settings->arch_source = source;
+}
+
 lutra_status lutra_model_read_settings(const lutra_model *model, const char *path,
                                        const lutra_model_options *options, lutra_vit_settings *settings,
                                        lutra_error *error)
 {
+    const char *option = options->arch, *file = lutra_safetensors_path(model->file);
+    const lutra_vit_arch *wanted = option ? lutra_vit_arch_find(option, strlen(option)) : NULL;
     const lutra_vit_arch *named = path ? lutra_vit_arch_prefix(base_name(path)) : NULL;
-    lutra_status status;
-    bool found = false;
+    lutra_status status = LUTRA_OK;
+    bool found = model->clustered.config != NULL; /* a clustered file needs nothing else */
     lutra_vit_settings_init(settings);
-    if (model->clustered.config) /* a clustered file needs nothing else */
-        return lutra_vit_settings_from_lutra(model->clustered.config, lutra_safetensors_path(model->file),
-                                             settings, error);
-    if (options->arch && (status = from_option(options->arch, settings, error)))
-        return status;
-    if (path && (status = from_files_beside(path, options->arch != NULL, settings, &found, error)))
-        return status;
+    if (option && !wanted)
+        return lutra_vit_arch_unknown(option, NULL, error);
     if (found)
-        return LUTRA_OK;
-    if ((status = refuse_unknown_norms(&model->binding, error)) || options->arch)
+        status = lutra_vit_settings_from_lutra(model->clustered.config, file, settings, error);
+    else if (path)
+        status = from_files_beside(path, settings, &found, error);
+    if (status)
         return status;
-    if (named) {
-        lutra_vit_settings_from_arch(named, settings);
-        settings->arch_source = "file name";
-        return LUTRA_OK;
-    }
-    return from_shapes(&model->binding, settings, error);
+    if (found && option && strcmp(option, settings->arch) != 0)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, file, LUTRA_NO_OFFSET,
+                          "its configuration names the architecture \"%s\", --arch \"%s\"", settings->arch,
+                          option);
+    if (found || (status = refuse_unknown_norms(&model->binding, error)))
+        return status;
+    if (wanted)
+        from_arch(wanted, "option", settings);
+    else if (named)
+        from_arch(named, "file name", settings);
+    else
+        status = from_shapes(&model->binding, settings, error);
+    return status;
 }

@@ -62,17 +62,15 @@ void lutra_vit_settings_from_arch(const lutra_vit_arch *arch, lutra_vit_settings
 void lutra_vit_settings_free(lutra_vit_settings *settings);
 
 /* config.json at `path`, either dialect, and preprocessor_config.json at `preprocessor_path` (its JSON NULL
- * where there is none), over what `settings` already
- * holds. With `keep_arch` the architecture stays and only preprocessing and labels are taken. */
+ * where there is none), over what `settings` already holds. */
 lutra_status lutra_vit_settings_from_config(const json_t *config, const char *path,
                                             const json_t *preprocessor, const char *preprocessor_path,
-                                            bool keep_arch, lutra_vit_settings *settings, lutra_error *error);
-lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path, bool keep_arch,
+                                            lutra_vit_settings *settings, lutra_error *error);
+lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path,
                                           lutra_vit_settings *settings, lutra_error *error);
 lutra_status lutra_vit_settings_from_hugging_face(const json_t *config, const char *path,
                                                   const json_t *preprocessor, const char *preprocessor_path,
-                                                  bool keep_arch, lutra_vit_settings *settings,
-                                                  lutra_error *error);
+                                                  lutra_vit_settings *settings, lutra_error *error);
 
 /* preprocessor_config.json, or where it is NULL the model's own size. */
 lutra_status lutra_vit_settings_from_preprocessor(const json_t *preprocessor, const char *path,

@@ -223,9 +223,6 @@ static void options_out_of_range_are_refused(void **state)
          LUTRA_ERROR_UNSUPPORTED,
          "the nearest known are vit_tiny_patch16_224"},
         {{.arch = ""}, LUTRA_ERROR_UNSUPPORTED, "unknown architecture"},
-        {{.arch = "deit_tiny_patch16_224"},
-         LUTRA_ERROR_FORMAT,
-         "deit_tiny_patch16_224 (named by its option)"},
         {{.image_size = 17}, LUTRA_ERROR_ARGUMENT, "multiple of the patch size 4"},
         {{.image_size = 16384}, LUTRA_ERROR_ARGUMENT, "at most 8192"},
         {{.image_size = SIZE_MAX}, LUTRA_ERROR_ARGUMENT, "at most 8192"},
@@ -357,6 +354,48 @@ static void the_configuration_beside_a_file_counts(void **state)
     assert_int_equal(lutra_model_get_info(model)->n_heads, 2);
     lutra_model_close(model);
     free(path);
+    fixture_remove(folder);
+}
+
+/* An option that won would drop what the configuration says beside the name (here two heads in place of
+ * three); one that lost would be no use. So it may say the same. */
+static void an_option_must_agree_with_the_configuration(void **state)
+{
+    static const lutra_cluster_options clustering = {.n_clusters = 4, .n_threads = 1};
+    static const lutra_model_options same = {.arch = "vit_tiny_patch16_224"},
+                                     other = {.arch = "deit_tiny_patch16_224"};
+    char *folder = folder_of("timm-token", "{}"), *hugging_face = folder_of("hf-vit", "{}");
+    char *clustered = fixture_path(folder, "clustered.safetensors");
+    const char *const paths[] = {folder, clustered};
+    lutra_error error;
+    (void)state;
+    if (lutra_cluster_file(folder, clustered, &clustering, NULL, &error))
+        fail_msg("%s", error.message);
+    for (size_t i = 0; i < 2; i++) {
+        lutra_model *model;
+        if (lutra_model_open(paths[i], &same, &model, &error))
+            fail_msg("%s", error.message);
+        assert_string_equal(lutra_model_get_info(model)->arch_source, "config");
+        assert_int_equal(lutra_model_get_info(model)->n_heads, 2);
+        lutra_model_close(model);
+        expect_refusal(paths[i], &other, LUTRA_ERROR_ARGUMENT, &error, "\"vit_tiny_patch16_224\"",
+                       "--arch \"deit_tiny_patch16_224\"", NULL);
+    }
+    expect_refusal(hugging_face, &same, LUTRA_ERROR_ARGUMENT, &error, "\"vit\"", "\"vit_tiny_patch16_224\"",
+                   NULL);
+    free(clustered);
+    fixture_remove(folder);
+    fixture_remove(hugging_face);
+}
+
+static void an_option_must_agree_with_the_tensors(void **state)
+{
+    static const lutra_model_options options = {.arch = "deit_tiny_patch16_224"};
+    lutra_error error;
+    char *folder = folder_of("timm-token", NULL);
+    (void)state;
+    expect_refusal(folder, &options, LUTRA_ERROR_FORMAT, &error,
+                   "deit_tiny_patch16_224 (named by its option)", NULL);
     fixture_remove(folder);
 }
 
@@ -644,6 +683,8 @@ int main(void)
         cmocka_unit_test(class_indices_are_decimal),
         cmocka_unit_test(without_a_configuration_the_message_helps),
         cmocka_unit_test(the_configuration_beside_a_file_counts),
+        cmocka_unit_test(an_option_must_agree_with_the_configuration),
+        cmocka_unit_test(an_option_must_agree_with_the_tensors),
         cmocka_unit_test(labels_of_a_model_without_head_are_ignored),
         cmocka_unit_test(a_missing_preprocessor_leaves_the_models_size),
         cmocka_unit_test(nulls_in_timms_files_are_absent),
