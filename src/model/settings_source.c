@@ -149,6 +149,19 @@ static void from_arch(const lutra_vit_arch *arch, const char *source, lutra_vit_
     settings->arch_source = source;
 }
 
+static lutra_status from_file_name(const lutra_vit_arch *arch, const char *path, lutra_vit_settings *settings,
+                                   lutra_error *error)
+{
+    if (lutra_vit_arch_wants_other_pictures(arch, base_name(path)))
+        return lutra_fail(
+            error, LUTRA_ERROR_ARGUMENT, path, LUTRA_NO_OFFSET,
+            "is named as weights of %s that want pictures prepared otherwise than others of it: "
+            "put the model's config.json beside it",
+            arch->name);
+    from_arch(arch, "file name", settings);
+    return LUTRA_OK;
+}
+
 lutra_status lutra_model_read_settings(const lutra_model *model, const char *path,
                                        const lutra_model_options *options, lutra_vit_settings *settings,
                                        lutra_error *error)
@@ -176,8 +189,8 @@ lutra_status lutra_model_read_settings(const lutra_model *model, const char *pat
     if (wanted)
         from_arch(wanted, "option", settings);
     else if (named)
-        from_arch(named, "file name", settings);
+        return from_file_name(named, path, settings, error);
     else
-        status = from_shapes(&model->binding, settings, error);
-    return status;
+        return from_shapes(&model->binding, settings, error);
+    return LUTRA_OK;
 }

@@ -54,6 +54,8 @@ const lutra_vit_arch *lutra_vit_arch_at(size_t index); /* NULL beyond the last *
 const lutra_vit_arch *lutra_vit_arch_find(const char *name, size_t length);
 /* The known architecture whose name the text begins with, the longest; NULL: none. */
 const lutra_vit_arch *lutra_vit_arch_prefix(const char *text);
+/* Whether such a text goes on as the name of weights for which pictures are prepared otherwise. */
+bool lutra_vit_arch_wants_other_pictures(const lutra_vit_arch *arch, const char *text);
 /* LUTRA_ERROR_UNSUPPORTED: `name` is unknown, with the nearest known names. */
 lutra_status lutra_vit_arch_unknown(const char *name, const char *path, lutra_error *error);
 

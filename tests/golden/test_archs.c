@@ -277,7 +277,8 @@ static void test_names_without_configuration(void **state)
     char folder[] = "/tmp/lutra-arch-XXXXXX";
     assert_non_null(mkdtemp(folder));
     char *plain = golden_join(folder, "weights.safetensors"),
-         *named = golden_join(folder, "deit_tiny_patch16_224-7.safetensors");
+         *named = golden_join(folder, "deit_tiny_patch16_224-7.safetensors"),
+         *other = golden_join(folder, "vit_tiny_patch16_224.dino.safetensors");
     lutra_model *model;
     lutra_error error;
 
@@ -285,7 +286,11 @@ static void test_names_without_configuration(void **state)
     write_model(named, tensors);
     check_opens_as(named, NULL, "deit_tiny_patch16_224", "file name", 0.875);
     check_opens_as(named, "vit_tiny_patch16_224", "vit_tiny_patch16_224", "option", 0.9);
-    assert_int_equal(rename(named, plain), 0);
+    assert_int_equal(rename(named, other), 0);
+    assert_int_equal(lutra_model_open(other, NULL, &model, &error), LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "vit_tiny_patch16_224"));
+    assert_non_null(strstr(error.message, "config.json"));
+    assert_int_equal(rename(other, plain), 0);
     check_opens_as(plain, "deit_tiny_patch16_224", "deit_tiny_patch16_224", "option", 0.875);
     assert_int_equal(lutra_model_open(plain, NULL, &model, &error), LUTRA_ERROR_ARGUMENT);
     assert_non_null(strstr(error.message, plain));
@@ -301,6 +306,46 @@ static void test_names_without_configuration(void **state)
     rmdir(folder);
     free(plain);
     free(named);
+    free(other);
+}
+
+static void check_name(const char *name, const char *row)
+{
+    const lutra_vit_arch *arch = lutra_vit_arch_prefix(name);
+    assert_non_null(arch);
+    if (lutra_vit_arch_wants_other_pictures(arch, name) != (row == NULL))
+        fail_msg("%s is %s", name, row ? "refused" : "taken for a row");
+    if (row)
+        assert_string_equal(arch->name, row);
+}
+
+/* A name that goes on from a row's is taken for the row unless timm prepares pictures otherwise for it. */
+static void test_names_that_go_on(void **state)
+{
+    static const struct {
+        const char *name, *row; /* NULL: refused */
+    } files[] = {
+        {"vit_tiny_patch16_224.safetensors", "vit_tiny_patch16_224"},
+        {"vit_tiny_patch16_224-dino.safetensors", NULL},
+        {"vit_tiny_patch16_224.dino", NULL},
+        {"vit_tiny_patch16_224_dinosaurs.safetensors", "vit_tiny_patch16_224"},
+        {"vit_small_patch16_384.dino.safetensors", NULL},
+        {"deit3_small_patch16_384.fb_in22k_ft_in1k.safetensors", "deit3_small_patch16_384"},
+        {"vit_base_patch14_dinov2.lvd142m.safetensors", "vit_base_patch14_dinov2"},
+        {"deit_base_patch16_224_clip.safetensors", "deit_base_patch16_224"},
+    };
+    const char *name;
+    const json_t *row;
+    size_t n = 0;
+    (void)state;
+    for (; n < sizeof files / sizeof *files; n++)
+        check_name(files[n].name, files[n].row);
+    json_object_foreach(json_object_get(golden_archs, "names"), name, row)
+    {
+        check_name(name, json_string_value(row));
+        n++;
+    }
+    assert_true(n > 100);
 }
 
 static void set_vector(json_t *tensors, const char *name, json_int_t n)
@@ -364,7 +409,7 @@ static void test_complete(void **state)
 
 int main(void)
 {
-    static struct CMUnitTest tests[MAX_ARCHS + 3];
+    static struct CMUnitTest tests[MAX_ARCHS + 4];
     const lutra_vit_arch *arch;
     size_t n = 0;
     json_error_t json_error;
@@ -377,13 +422,14 @@ int main(void)
     tests[n++] = (struct CMUnitTest){.name = "complete", .test_func = test_complete};
     tests[n++] = (struct CMUnitTest){.name = "names without configuration",
                                      .test_func = test_names_without_configuration};
+    tests[n++] = (struct CMUnitTest){.name = "names that go on", .test_func = test_names_that_go_on};
     tests[n++] = (struct CMUnitTest){.name = "norms that no known architecture has",
                                      .test_func = test_norms_that_no_known_architecture_has};
-    for (size_t i = 0; (arch = lutra_vit_arch_at(i)) && n < MAX_ARCHS + 3; i++)
+    for (size_t i = 0; (arch = lutra_vit_arch_at(i)) && n < MAX_ARCHS + 4; i++)
         tests[n++] = (struct CMUnitTest){
             .name = arch->name, .test_func = test_arch, .initial_state = (void *)(uintptr_t)arch};
     const int failed = _cmocka_run_group_tests("known architectures", tests, n, NULL, NULL);
-    print_message("# over %zu architectures: max |difference| %.2e, at most %.0e\n", n - 3, worst_difference,
+    print_message("# over %zu architectures: max |difference| %.2e, at most %.0e\n", n - 4, worst_difference,
                   GOLDEN_TOLERANCE);
     json_decref(golden_archs);
     free(path);
