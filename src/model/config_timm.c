@@ -163,6 +163,22 @@ static lutra_status read_preprocessing(const json_t *pretrained, const char *pat
     return lutra_config_rgb_divisor(pretrained, "std", path, result->std, error);
 }
 
+/* Models that take pictures of one size take those that they were made for, others what the configuration
+ * says, as in timm. */
+static lutra_status choose_input(const json_t *arguments, const json_t *pretrained, const char *path,
+                                 lutra_vit_settings *settings, lutra_error *error)
+{
+    bool is_dynamic = false, is_fixed = true;
+    lutra_status status = lutra_config_flag(arguments, "dynamic_img_size", path, &is_dynamic, error);
+    if (status || (status = lutra_config_flag(pretrained, "fixed_input_size", path, &is_fixed, error)))
+        return status;
+    if (lutra_config_present(arguments, "img_size") && is_fixed && !is_dynamic) {
+        settings->preprocessing.height = settings->native_height;
+        settings->preprocessing.width = settings->native_width;
+    }
+    return LUTRA_OK;
+}
+
 /* label_names are the classes in order, label_descriptions tells what a name such as "n01440764" means. */
 static lutra_status read_labels(const json_t *config, const char *path, lutra_vit_settings *settings,
                                 lutra_error *error)
@@ -190,20 +206,16 @@ lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path
     const json_t *arguments = json_object_get(config, "model_args");
     const json_t *pretrained = lutra_config_present(config, "pretrained_cfg");
     lutra_status status;
+    if (!pretrained)
+        pretrained = config; /* some files carry its keys at the top */
     if ((status = read_arch(config, path, settings, error)) ||
         (status = read_pool(config, path, settings, error)) ||
         (status = read_arguments(arguments, path, settings, error)) ||
         (status = read_labels(config, path, settings, error)))
         return status;
-    /* Some files carry these keys at the top. */
-    if ((status =
-             read_preprocessing(pretrained ? pretrained : config, path, &settings->preprocessing, error)))
+    if ((status = read_preprocessing(pretrained, path, &settings->preprocessing, error)))
         return status;
-    if (lutra_config_present(arguments, "img_size")) { /* what the model was made for wins, as in timm */
-        settings->preprocessing.height = settings->native_height;
-        settings->preprocessing.width = settings->native_width;
-    }
-    return LUTRA_OK;
+    return choose_input(arguments, pretrained, path, settings, error);
 }
 
 lutra_status lutra_vit_settings_from_config(const json_t *config, const char *path,

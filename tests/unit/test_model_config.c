@@ -66,6 +66,8 @@ static void timm_configurations_that_lie_are_refused(void **state)
         {"{\"model_args\":{\"mlp_layer\":\"glu\"}}", LUTRA_ERROR_UNSUPPORTED, "\"mlp_layer\""},
         {"{\"model_args\":{\"pool_include_prefix\":true}}", LUTRA_ERROR_UNSUPPORTED,
          "\"pool_include_prefix\""},
+        {"{\"model_args\":{\"dynamic_img_size\":1}}", LUTRA_ERROR_FORMAT, "\"dynamic_img_size\""},
+        {"{\"pretrained_cfg\":{\"fixed_input_size\":\"no\"}}", LUTRA_ERROR_FORMAT, "\"fixed_input_size\""},
         {"{\"pretrained_cfg\":{\"mean\":[0.5,0.5]}}", LUTRA_ERROR_FORMAT, "\"mean\""},
         {"{\"pretrained_cfg\":{\"mean\":[0.5,0.5,\"0.5\"]}}", LUTRA_ERROR_FORMAT, "\"mean\""},
         {"{\"pretrained_cfg\":{\"std\":[0.5,0,0.5]}}", LUTRA_ERROR_FORMAT, "\"std\""},
@@ -462,6 +464,36 @@ static void nulls_in_timms_files_are_absent(void **state)
     }
 }
 
+/* The model was made for 16 pixels; what it is run at where its configuration says 24, as timm 1.0.31 has it.
+ */
+static void only_models_of_a_fixed_size_take_that_they_were_made_for(void **state)
+{
+    static const struct {
+        const char *changes;
+        size_t size;
+    } cases[] = {
+        {"{\"pretrained_cfg\":{\"input_size\":[3,24,24]}}", 16},
+        {"{\"pretrained_cfg\":{\"input_size\":[3,24,24],\"fixed_input_size\":null}}", 16},
+        {"{\"pretrained_cfg\":{\"input_size\":[3,24,24],\"fixed_input_size\":false}}", 24},
+        {"{\"pretrained_cfg\":{\"input_size\":[3,24,24]},\"model_args\":{\"dynamic_img_size\":true}}", 24},
+        {"{\"pretrained_cfg\":{\"input_size\":null},\"model_args\":{\"dynamic_img_size\":true}}", 16},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lutra_error error;
+        lutra_model *model;
+        char *folder = folder_of("timm-token", cases[i].changes);
+        if (lutra_model_open(folder, NULL, &model, &error))
+            fail_msg("%s: %s", cases[i].changes, error.message);
+        const lutra_model_info *info = lutra_model_get_info(model);
+        if (info->preprocessing.height != cases[i].size)
+            fail_msg("%s: an input of %zu pixels", cases[i].changes, info->preprocessing.height);
+        assert_int_equal(info->preprocessing.width, cases[i].size);
+        lutra_model_close(model);
+        fixture_remove(folder);
+    }
+}
+
 static void run_once(const lutra_model *model, float *logits)
 {
     lutra_context *context;
@@ -688,6 +720,7 @@ int main(void)
         cmocka_unit_test(labels_of_a_model_without_head_are_ignored),
         cmocka_unit_test(a_missing_preprocessor_leaves_the_models_size),
         cmocka_unit_test(nulls_in_timms_files_are_absent),
+        cmocka_unit_test(only_models_of_a_fixed_size_take_that_they_were_made_for),
         cmocka_unit_test(positions_are_of_the_input),
         cmocka_unit_test(absent_keys_take_the_processors_defaults),
         cmocka_unit_test(numbers_are_written_as_they_were_read),
