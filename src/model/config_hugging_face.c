@@ -81,7 +81,6 @@ static lutra_status read_labels(const json_t *config, const char *path, lutra_vi
                                 lutra_error *error)
 {
     const json_t *names = json_object_get(config, "id2label");
-    char key[24];
     if (!json_is_object(names) || json_object_size(names) == 0)
         return LUTRA_OK;
     lutra_status status = lutra_labels_check_count(json_object_size(names), path, error);
@@ -90,8 +89,7 @@ static lutra_status read_labels(const json_t *config, const char *path, lutra_vi
     json_decref(settings->labels);
     settings->labels = json_array();
     for (size_t i = 0; i < json_object_size(names); i++) {
-        snprintf(key, sizeof key, "%zu", i);
-        const char *name = json_string_value(json_object_get(names, key));
+        const char *name = json_string_value(lutra_config_element(names, i));
         lutra_json_append(&settings->labels, json_string(name ? name : ""));
     }
     return settings->labels ? LUTRA_OK : lutra_fail_memory(error, json_object_size(names), "labels");

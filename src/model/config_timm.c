@@ -179,25 +179,32 @@ static lutra_status choose_input(const json_t *arguments, const json_t *pretrain
     return LUTRA_OK;
 }
 
-/* label_names are the classes in order, label_descriptions tells what a name such as "n01440764" means. */
-static lutra_status read_labels(const json_t *config, const char *path, lutra_vit_settings *settings,
-                                lutra_error *error)
+static const json_t *find_either(const json_t *config, const json_t *pretrained, const char *key)
 {
-    const json_t *names = json_object_get(config, "label_names");
-    const json_t *descriptions = json_object_get(config, "label_descriptions");
-    if (!json_is_array(names))
+    const json_t *value = lutra_config_present(config, key);
+    return value ? value : lutra_config_present(pretrained, key);
+}
+
+/* label_names are the classes, label_descriptions tells what a name such as "n01440764" means. */
+static lutra_status read_labels(const json_t *config, const json_t *pretrained, const char *path,
+                                lutra_vit_settings *settings, lutra_error *error)
+{
+    const json_t *names = find_either(config, pretrained, "label_names");
+    const json_t *descriptions = find_either(config, pretrained, "label_descriptions");
+    const size_t n = json_is_object(names) ? json_object_size(names) : json_array_size(names);
+    if (n == 0)
         return LUTRA_OK;
-    lutra_status status = lutra_labels_check_count(json_array_size(names), path, error);
+    lutra_status status = lutra_labels_check_count(n, path, error);
     if (status)
         return status;
     json_decref(settings->labels);
     settings->labels = json_array();
-    for (size_t i = 0; i < json_array_size(names); i++) {
-        const char *name = json_string_value(json_array_get(names, i));
+    for (size_t i = 0; i < n; i++) {
+        const char *name = json_string_value(lutra_config_element(names, i));
         const char *description = name ? json_string_value(json_object_get(descriptions, name)) : NULL;
         lutra_json_append(&settings->labels, json_string(description ? description : name ? name : ""));
     }
-    return settings->labels ? LUTRA_OK : lutra_fail_memory(error, json_array_size(names), "labels");
+    return settings->labels ? LUTRA_OK : lutra_fail_memory(error, n, "labels");
 }
 
 lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path,
@@ -211,7 +218,7 @@ lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path
     if ((status = read_arch(config, path, settings, error)) ||
         (status = read_pool(config, path, settings, error)) ||
         (status = read_arguments(arguments, path, settings, error)) ||
-        (status = read_labels(config, path, settings, error)))
+        (status = read_labels(config, pretrained, path, settings, error)))
         return status;
     if ((status = read_preprocessing(pretrained, path, &settings->preprocessing, error)))
         return status;

@@ -87,6 +87,9 @@ json_t *lutra_vit_settings_to_lutra(const lutra_vit_settings *settings);
 /* A member of a configuration; NULL where it is absent or null. */
 const json_t *lutra_config_present(const json_t *object, const char *key);
 
+/* What a list ["a", "b"] or a numbered one {"0": "a", "1": "b"} has at `index`; NULL: nothing. */
+const json_t *lutra_config_element(const json_t *list, size_t index);
+
 /* Members of a configuration: untouched where absent or null, LUTRA_ERROR_FORMAT naming the key where wrong.
  */
 lutra_status lutra_config_size(const json_t *object, const char *key, const char *path, size_t *value,

@@ -401,6 +401,40 @@ static void an_option_must_agree_with_the_tensors(void **state)
     fixture_remove(folder);
 }
 
+/* timm writes a list or, of numbers with gaps, an object, at the top or in pretrained_cfg. */
+static void timms_labels_are_found_wherever_they_are(void **state)
+{
+    static const struct {
+        const char *changes, *first, *last;
+    } cases[] = {
+        {"{\"label_names\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\"]}", "a", "g"},
+        {"{\"label_names\":{\"6\":\"g\",\"5\":\"f\",\"4\":\"e\",\"3\":\"d\",\"2\":\"c\",\"1\":\"b\",\"0\":"
+         "\"a\"}}",
+         "a", "g"},
+        {"{\"pretrained_cfg\":{\"label_names\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\"],"
+         "\"label_descriptions\":{\"g\":\"gull\"}}}",
+         "a", "gull"},
+        {"{\"label_names\":[\"A\",\"B\",\"C\",\"D\",\"E\",\"F\",\"G\"],"
+         "\"pretrained_cfg\":{\"label_names\":{\"0\":\"a\"},\"label_descriptions\":{\"A\":\"auk\"}}}",
+         "auk", "G"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lutra_error error;
+        lutra_model *model;
+        char *folder = folder_of("timm-token", cases[i].changes);
+        if (lutra_model_open(folder, NULL, &model, &error))
+            fail_msg("%s: %s", cases[i].changes, error.message);
+        const char *first = lutra_model_label(model, 0), *last = lutra_model_label(model, 6);
+        if (!first || !last)
+            fail_msg("%s: no labels", cases[i].changes);
+        assert_string_equal(first, cases[i].first);
+        assert_string_equal(last, cases[i].last);
+        lutra_model_close(model);
+        fixture_remove(folder);
+    }
+}
+
 /* A base model that was saved with the labels of the classifier it came from. */
 static void labels_of_a_model_without_head_are_ignored(void **state)
 {
@@ -717,6 +751,7 @@ int main(void)
         cmocka_unit_test(the_configuration_beside_a_file_counts),
         cmocka_unit_test(an_option_must_agree_with_the_configuration),
         cmocka_unit_test(an_option_must_agree_with_the_tensors),
+        cmocka_unit_test(timms_labels_are_found_wherever_they_are),
         cmocka_unit_test(labels_of_a_model_without_head_are_ignored),
         cmocka_unit_test(a_missing_preprocessor_leaves_the_models_size),
         cmocka_unit_test(nulls_in_timms_files_are_absent),
