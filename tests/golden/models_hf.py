@@ -9,8 +9,8 @@ import torch
 import torch.nn as nn
 from PIL import Image
 from safetensors.torch import save_file
-from transformers import (DeiTConfig, DeiTForImageClassification, DeiTForImageClassificationWithTeacher, Dinov2Config,
-                          Dinov2ForImageClassification, Dinov2Model, Dinov2WithRegistersConfig,
+from transformers import (DeiTConfig, DeiTForImageClassification, DeiTForImageClassificationWithTeacher, DeiTModel,
+                          Dinov2Config, Dinov2ForImageClassification, Dinov2Model, Dinov2WithRegistersConfig,
                           Dinov2WithRegistersModel, ViTConfig, ViTForImageClassification, ViTModel)
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil
@@ -146,6 +146,8 @@ def make_all():
          with_pictures=True,
          processor=("DeiT", {"size": {"height": 27, "width": 31}, "crop_size": {"height": 24, "width": 24},
                              "do_center_crop": True, "resample": 3, **imagenet}))
+    make("hf-deit-no-head", DeiTModel, DeiTConfig, dict(image_size=24, num_hidden_layers=1, intermediate_size=32),
+         processor=("DeiT", {"size": 28, "crop_size": 24, "do_center_crop": True, "resample": 3, **imagenet}))
     edge = lambda size, crop: ("Bit", {"size": {"shortest_edge": size}, "resample": 3, "do_center_crop": True,
                                        "crop_size": {"height": crop, "width": crop}, **imagenet})
     dinov2 = dict(image_size=24, mlp_ratio=3)
