@@ -143,4 +143,5 @@ if __name__ == "__main__":
             print(name, rows[name].get("logits", rows[name]["features"])[:3])
     names = ",\n".join(f"{json.dumps(name)}:{json.dumps(row)}" for name, row in names_like(names).items())
     text = ",\n".join(f"{json.dumps(name)}:{json.dumps(row, separators=(',', ':'))}" for name, row in rows.items())
-    (HERE / "archs.json").write_text(f'{{"made_by":"{made_by("timm")}","depth":{DEPTH},"names":{{\n{names}\n}},"archs":{{\n{text}\n}}}}\n')
+    head = f'"made_by":"{made_by("timm")}","depth":{DEPTH}'
+    (HERE / "archs.json").write_text(f'{{{head},"names":{{\n{names}\n}},"archs":{{\n{text}\n}}}}\n')
