@@ -150,7 +150,7 @@ typedef struct lutra_model lutra_model;
 typedef enum lutra_mode { LUTRA_MODE_AUTO, LUTRA_MODE_F32, LUTRA_MODE_BF16, LUTRA_MODE_INT8 } lutra_mode;
 
 typedef struct lutra_model_options {
-    const char *arch;   /* NULL: config.json, then the file's name, then the shapes decide */
+    const char *arch;   /* where no configuration says; NULL: the file's name, then the shapes decide */
     size_t image_size;  /* 0: the model's own; else height and width, position embedding interpolated */
     double crop_pct;    /* 0: the model's own */
     const char *labels; /* NULL: the model's own; else a file, one name a line or `index<TAB>...<TAB>name` */

@@ -45,6 +45,31 @@ const lutra_vit_arch *lutra_vit_arch_prefix(const char *text)
     return longest;
 }
 
+/* What timm 1.0.31 has under names that go on from a row's, with another mean, standard deviation, crop or
+ * filter than the row's own weights (make_archs.py compares all its names). */
+static const struct {
+    const char *row;   /* begins so */
+    size_t image_size; /* 0: any */
+    const char *tail;  /* behind a separator */
+} others[] = {
+    {"vit_", 0, "bamboo"}, {"vit_", 0, "clip"},         {"vit_", 0, "dino"},         {"vit_", 0, "mae"},
+    {"vit_", 0, "miil"},   {"deit3_", 224, "fb_in22k"}, {"deit3_", 224, "in21ft1k"},
+};
+
+bool lutra_vit_arch_wants_other_pictures(const lutra_vit_arch *arch, const char *text)
+{
+    const char *tail = text + strlen(arch->name);
+    tail += *tail != '\0';
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        const size_t length = strlen(others[i].tail);
+        if (strncmp(arch->name, others[i].row, strlen(others[i].row)) == 0 &&
+            (!others[i].image_size || arch->image_size == others[i].image_size) &&
+            strncmp(tail, others[i].tail, length) == 0 && strchr("._-", tail[length])) /* or the text's end */
+            return true;
+    }
+    return false;
+}
+
 /* Levenshtein's distance, of names up to 63 characters. */
 static size_t edit_distance(const char *a, const char *b)
 {

@@ -67,14 +67,18 @@ bool lutra_binding_has(const lutra_binding *binding, lutra_role role, size_t blo
     return find(binding, role, block, &found);
 }
 
+bool lutra_binding_is_timm(const lutra_binding *binding)
+{
+    return strcmp(binding->block_prefix, "blocks.") == 0;
+}
+
 static lutra_status find_required(const lutra_binding *binding, lutra_role role, size_t block,
                                   struct found *found, lutra_error *error)
 {
     if (find(binding, role, block, found))
         return LUTRA_OK;
     char name[NAME_SIZE];
-    const bool timm = strcmp(binding->block_prefix, "blocks.") == 0;
-    const char *last = roles[role].names[!timm && roles[role].names[1] ? 1 : 0];
+    const char *last = roles[role].names[!lutra_binding_is_timm(binding) && roles[role].names[1] ? 1 : 0];
     if (roles[role].in_block)
         snprintf(name, sizeof name, "%s%s%zu.%s", binding->prefix, binding->block_prefix, block, last);
     else

@@ -38,6 +38,9 @@ lutra_status lutra_binding_init(const lutra_safetensors *file, const lutra_clust
                                 lutra_binding *binding, lutra_error *error);
 void lutra_binding_free(lutra_binding *binding);
 
+/* Whether timm named the tensors, and not Hugging Face. */
+bool lutra_binding_is_timm(const lutra_binding *binding);
+
 /* Frees with the binding. */
 lutra_status lutra_binding_allocate(lutra_binding *binding, size_t count, size_t size, const char *what,
                                     void *pointer, lutra_error *error);

@@ -40,6 +40,8 @@ static lutra_status read_arch(const json_t *config, const char *path, lutra_vit_
         return lutra_fail(
             error, LUTRA_ERROR_UNSUPPORTED, path, LUTRA_NO_OFFSET,
             "\"model_type\" is \"%.60s\"; Lutra runs vit, deit, dinov2 and dinov2_with_registers", type);
+    const bool is_dinov2 = strncmp(type, "dinov2", 6) == 0;
+    const bool has_registers = strcmp(type, "dinov2_with_registers") == 0;
     if ((status = lutra_config_flag(config, "use_swiglu_ffn", path, &swiglu, error)))
         return status;
     if (swiglu)
@@ -47,30 +49,29 @@ static lutra_status read_arch(const json_t *config, const char *path, lutra_vit_
                           "\"use_swiglu_ffn\" is true, which Lutra does not run");
     snprintf(settings->arch, sizeof settings->arch, "%s", type);
     settings->arch_source = "config";
-    settings->position_antialias = false;
-    settings->pool =
-        is_classifier && strncmp(type, "dinov2", 6) == 0 ? LUTRA_POOL_TOKEN_AND_AVERAGE : LUTRA_POOL_TOKEN;
+    settings->position_antialias = has_registers;
+    settings->pool = is_classifier && is_dinov2 ? LUTRA_POOL_TOKEN_AND_AVERAGE : LUTRA_POOL_TOKEN;
     /* The library's own defaults, of ViT-Base, for what the file leaves out. */
     settings->dim = 768;
     settings->depth = settings->n_heads = 12;
-    settings->patch = strncmp(type, "dinov2", 6) == 0 ? 14 : 16;
+    settings->patch = is_dinov2 && !has_registers ? 14 : 16;
     settings->native_height = settings->native_width = 224;
     settings->mlp_dim = 0;
     settings->says_registers = true;
-    settings->n_registers = strcmp(type, "dinov2_with_registers") == 0 ? 4 : 0;
-    settings->eps = strncmp(type, "dinov2", 6) == 0 ? 1e-6 : 1e-12;
+    settings->n_registers = has_registers ? 4 : 0;
+    settings->eps = is_dinov2 ? 1e-6 : 1e-12;
     if ((status = lutra_config_size(config, "hidden_size", path, &settings->dim, error)) ||
         (status = lutra_config_size(config, "num_hidden_layers", path, &settings->depth, error)) ||
         (status = lutra_config_size(config, "num_attention_heads", path, &settings->n_heads, error)) ||
         (status = lutra_config_size(config, "intermediate_size", path, &settings->mlp_dim, error)) ||
         (status = lutra_config_size(config, "patch_size", path, &settings->patch, error)) ||
-        (settings->n_registers &&
+        (has_registers &&
          (status = lutra_config_size(config, "num_register_tokens", path, &settings->n_registers, error))) ||
         (status = lutra_config_extent(config, "image_size", path, &settings->native_height,
                                       &settings->native_width, error)) ||
         (status = lutra_config_number(config, "layer_norm_eps", path, &settings->eps, error)))
         return status;
-    if (strncmp(type, "dinov2", 6) == 0)
+    if (is_dinov2)
         settings->mlp_dim = 0; /* intermediate_size is not what these models use: mlp_ratio is */
     return read_activation(config, path, settings, error);
 }
@@ -80,7 +81,6 @@ static lutra_status read_labels(const json_t *config, const char *path, lutra_vi
                                 lutra_error *error)
 {
     const json_t *names = json_object_get(config, "id2label");
-    char key[24];
     if (!json_is_object(names) || json_object_size(names) == 0)
         return LUTRA_OK;
     lutra_status status = lutra_labels_check_count(json_object_size(names), path, error);
@@ -89,8 +89,7 @@ static lutra_status read_labels(const json_t *config, const char *path, lutra_vi
     json_decref(settings->labels);
     settings->labels = json_array();
     for (size_t i = 0; i < json_object_size(names); i++) {
-        snprintf(key, sizeof key, "%zu", i);
-        const char *name = json_string_value(json_object_get(names, key));
+        const char *name = json_string_value(lutra_config_element(names, i));
         lutra_json_append(&settings->labels, json_string(name ? name : ""));
     }
     return settings->labels ? LUTRA_OK : lutra_fail_memory(error, json_object_size(names), "labels");
@@ -98,13 +97,11 @@ static lutra_status read_labels(const json_t *config, const char *path, lutra_vi
 
 lutra_status lutra_vit_settings_from_hugging_face(const json_t *config, const char *path,
                                                   const json_t *preprocessor, const char *preprocessor_path,
-                                                  bool keep_arch, lutra_vit_settings *settings,
-                                                  lutra_error *error)
+                                                  lutra_vit_settings *settings, lutra_error *error)
 {
     lutra_status status;
-    if (!keep_arch && (status = read_arch(config, path, settings, error)))
-        return status;
-    if ((status = read_labels(config, path, settings, error)))
+    if ((status = read_arch(config, path, settings, error)) ||
+        (status = read_labels(config, path, settings, error)))
         return status;
     return lutra_vit_settings_from_preprocessor(preprocessor, preprocessor_path,
                                                 json_string_value(json_object_get(config, "model_type")),

@@ -2,6 +2,7 @@
 /* Members of configuration files, each with its type and range checked. */
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "model/vit_settings.h"
 
@@ -25,6 +26,13 @@ static bool to_size(const json_t *json, size_t *value)
         return false;
     *value = (size_t)json_integer_value(json);
     return true;
+}
+
+const json_t *lutra_config_element(const json_t *list, size_t index)
+{
+    char key[24];
+    snprintf(key, sizeof key, "%zu", index);
+    return json_is_object(list) ? json_object_get(list, key) : json_array_get(list, index);
 }
 
 lutra_status lutra_config_size(const json_t *object, const char *key, const char *path, size_t *value,

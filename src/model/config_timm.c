@@ -163,62 +163,77 @@ static lutra_status read_preprocessing(const json_t *pretrained, const char *pat
     return lutra_config_rgb_divisor(pretrained, "std", path, result->std, error);
 }
 
-/* label_names are the classes in order, label_descriptions tells what a name such as "n01440764" means. */
-static lutra_status read_labels(const json_t *config, const char *path, lutra_vit_settings *settings,
-                                lutra_error *error)
+/* Models that take pictures of one size take those that they were made for, others what the configuration
+ * says, as in timm. */
+static lutra_status choose_input(const json_t *arguments, const json_t *pretrained, const char *path,
+                                 lutra_vit_settings *settings, lutra_error *error)
 {
-    const json_t *names = json_object_get(config, "label_names");
-    const json_t *descriptions = json_object_get(config, "label_descriptions");
-    if (!json_is_array(names))
-        return LUTRA_OK;
-    lutra_status status = lutra_labels_check_count(json_array_size(names), path, error);
-    if (status)
+    bool is_dynamic = false, is_fixed = true;
+    lutra_status status = lutra_config_flag(arguments, "dynamic_img_size", path, &is_dynamic, error);
+    if (status || (status = lutra_config_flag(pretrained, "fixed_input_size", path, &is_fixed, error)))
         return status;
-    json_decref(settings->labels);
-    settings->labels = json_array();
-    for (size_t i = 0; i < json_array_size(names); i++) {
-        const char *name = json_string_value(json_array_get(names, i));
-        const char *description = name ? json_string_value(json_object_get(descriptions, name)) : NULL;
-        lutra_json_append(&settings->labels, json_string(description ? description : name ? name : ""));
-    }
-    return settings->labels ? LUTRA_OK : lutra_fail_memory(error, json_array_size(names), "labels");
-}
-
-lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path, bool keep_arch,
-                                          lutra_vit_settings *settings, lutra_error *error)
-{
-    const json_t *arguments = json_object_get(config, "model_args");
-    const json_t *pretrained = lutra_config_present(config, "pretrained_cfg");
-    lutra_status status;
-    if (!keep_arch) {
-        if ((status = read_arch(config, path, settings, error)) ||
-            (status = read_pool(config, path, settings, error)) ||
-            (status = read_arguments(arguments, path, settings, error)))
-            return status;
-    }
-    if ((status = read_labels(config, path, settings, error)))
-        return status;
-    /* Some files carry these keys at the top. */
-    if ((status =
-             read_preprocessing(pretrained ? pretrained : config, path, &settings->preprocessing, error)))
-        return status;
-    if (!keep_arch &&
-        lutra_config_present(arguments, "img_size")) { /* what the model was made for wins, as in timm */
+    if (lutra_config_present(arguments, "img_size") && is_fixed && !is_dynamic) {
         settings->preprocessing.height = settings->native_height;
         settings->preprocessing.width = settings->native_width;
     }
     return LUTRA_OK;
 }
 
+static const json_t *find_either(const json_t *config, const json_t *pretrained, const char *key)
+{
+    const json_t *value = lutra_config_present(config, key);
+    return value ? value : lutra_config_present(pretrained, key);
+}
+
+/* label_names are the classes, label_descriptions tells what a name such as "n01440764" means. */
+static lutra_status read_labels(const json_t *config, const json_t *pretrained, const char *path,
+                                lutra_vit_settings *settings, lutra_error *error)
+{
+    const json_t *names = find_either(config, pretrained, "label_names");
+    const json_t *descriptions = find_either(config, pretrained, "label_descriptions");
+    const size_t n = json_is_object(names) ? json_object_size(names) : json_array_size(names);
+    if (n == 0)
+        return LUTRA_OK;
+    lutra_status status = lutra_labels_check_count(n, path, error);
+    if (status)
+        return status;
+    json_decref(settings->labels);
+    settings->labels = json_array();
+    for (size_t i = 0; i < n; i++) {
+        const char *name = json_string_value(lutra_config_element(names, i));
+        const char *description = name ? json_string_value(json_object_get(descriptions, name)) : NULL;
+        lutra_json_append(&settings->labels, json_string(description ? description : name ? name : ""));
+    }
+    return settings->labels ? LUTRA_OK : lutra_fail_memory(error, n, "labels");
+}
+
+lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path,
+                                          lutra_vit_settings *settings, lutra_error *error)
+{
+    const json_t *arguments = json_object_get(config, "model_args");
+    const json_t *pretrained = lutra_config_present(config, "pretrained_cfg");
+    lutra_status status;
+    if (!pretrained)
+        pretrained = config; /* some files carry its keys at the top */
+    if ((status = read_arch(config, path, settings, error)) ||
+        (status = read_pool(config, path, settings, error)) ||
+        (status = read_arguments(arguments, path, settings, error)) ||
+        (status = read_labels(config, pretrained, path, settings, error)))
+        return status;
+    if ((status = read_preprocessing(pretrained, path, &settings->preprocessing, error)))
+        return status;
+    return choose_input(arguments, pretrained, path, settings, error);
+}
+
 lutra_status lutra_vit_settings_from_config(const json_t *config, const char *path,
                                             const json_t *preprocessor, const char *preprocessor_path,
-                                            bool keep_arch, lutra_vit_settings *settings, lutra_error *error)
+                                            lutra_vit_settings *settings, lutra_error *error)
 {
     if (json_is_string(json_object_get(config, "architecture")))
-        return lutra_vit_settings_from_timm(config, path, keep_arch, settings, error);
+        return lutra_vit_settings_from_timm(config, path, settings, error);
     if (json_is_string(json_object_get(config, "model_type")))
-        return lutra_vit_settings_from_hugging_face(config, path, preprocessor, preprocessor_path, keep_arch,
-                                                    settings, error);
+        return lutra_vit_settings_from_hugging_face(config, path, preprocessor, preprocessor_path, settings,
+                                                    error);
     return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, path, LUTRA_NO_OFFSET,
                       "has neither timm's \"architecture\" nor Hugging Face's \"model_type\"");
 }

@@ -15,8 +15,9 @@ struct lutra_model {
     lutra_model_info info;
 };
 
-/* Who says what the tensors do not: the clustered file itself, `options`, the files beside it, its name or
- * its shapes, in this order. `path` NULL: from memory, with nothing beside it. */
+/* Who says what the tensors do not: the clustered file itself or the files beside it, else `options`, its
+ * name or its shapes, in this order. An option that names another architecture than the first two is refused.
+ * `path` NULL: from memory, with nothing beside it. */
 lutra_status lutra_model_read_settings(const lutra_model *model, const char *path,
                                        const lutra_model_options *options, lutra_vit_settings *settings,
                                        lutra_error *error);

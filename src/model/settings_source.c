@@ -16,8 +16,8 @@ static lutra_status read_beside(const char *path, const char *name, char *beside
     return lutra_json_read_optional(beside, json, error);
 }
 
-static lutra_status from_files_beside(const char *path, bool keep_arch, lutra_vit_settings *settings,
-                                      bool *found, lutra_error *error)
+static lutra_status from_files_beside(const char *path, lutra_vit_settings *settings, bool *found,
+                                      lutra_error *error)
 {
     char config_path[4096], preprocessor_path[4096];
     json_t *config = NULL, *preprocessor = NULL;
@@ -30,20 +30,32 @@ static lutra_status from_files_beside(const char *path, bool keep_arch, lutra_vi
                               &preprocessor, error)) == LUTRA_OK) {
         *found = true;
         status = lutra_vit_settings_from_config(config, config_path, preprocessor, preprocessor_path,
-                                                keep_arch, settings, error);
+                                                settings, error);
     }
     json_decref(config);
     json_decref(preprocessor);
     return status;
 }
 
-static lutra_status from_option(const char *name, lutra_vit_settings *settings, lutra_error *error)
+/* No known architecture has these. What else is different where they are, nothing but a configuration tells:
+ * timm puts a norm behind an average of the patches, their maximum and, asked to, the class token. */
+static lutra_status refuse_unknown_norms(const lutra_binding *binding, lutra_error *error)
 {
-    const lutra_vit_arch *arch = lutra_vit_arch_find(name, strlen(name));
-    if (!arch)
-        return lutra_vit_arch_unknown(name, NULL, error);
-    lutra_vit_settings_from_arch(arch, settings);
-    settings->arch_source = "option";
+    static const struct {
+        lutra_role role;
+        const char *what;
+    } norms[] = {
+        {LUTRA_NORM_PRE_WEIGHT, "as CLIP's models, whose activation, eps and preprocessing are others"},
+        {LUTRA_FC_NORM_WEIGHT, "which may follow an average of the patches or the class token"},
+    };
+    for (size_t i = 0; i < sizeof norms / sizeof *norms; i++) {
+        char name[64];
+        if (!lutra_binding_has(binding, norms[i].role, 0))
+            continue;
+        lutra_role_name(norms[i].role, 0, name, sizeof name);
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, lutra_safetensors_path(binding->file), LUTRA_NO_OFFSET,
+                          "has \"%s\", %s: put the model's config.json beside it", name, norms[i].what);
+    }
     return LUTRA_OK;
 }
 
@@ -131,27 +143,54 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+static void from_arch(const lutra_vit_arch *arch, const char *source, lutra_vit_settings *settings)
+{
+    lutra_vit_settings_from_arch(arch, settings);
+    settings->arch_source = source;
+}
+
+static lutra_status from_file_name(const lutra_vit_arch *arch, const char *path, lutra_vit_settings *settings,
+                                   lutra_error *error)
+{
+    if (lutra_vit_arch_wants_other_pictures(arch, base_name(path)))
+        return lutra_fail(
+            error, LUTRA_ERROR_ARGUMENT, path, LUTRA_NO_OFFSET,
+            "is named as weights of %s that want pictures prepared otherwise than others of it: "
+            "put the model's config.json beside it",
+            arch->name);
+    from_arch(arch, "file name", settings);
+    return LUTRA_OK;
+}
+
 lutra_status lutra_model_read_settings(const lutra_model *model, const char *path,
                                        const lutra_model_options *options, lutra_vit_settings *settings,
                                        lutra_error *error)
 {
+    const char *option = options->arch, *file = lutra_safetensors_path(model->file);
+    const lutra_vit_arch *wanted = option ? lutra_vit_arch_find(option, strlen(option)) : NULL;
     const lutra_vit_arch *named = path ? lutra_vit_arch_prefix(base_name(path)) : NULL;
-    lutra_status status;
-    bool found = false;
+    lutra_status status = LUTRA_OK;
+    bool found = model->clustered.config != NULL; /* a clustered file needs nothing else */
     lutra_vit_settings_init(settings);
-    if (model->clustered.config) /* a clustered file needs nothing else */
-        return lutra_vit_settings_from_lutra(model->clustered.config, lutra_safetensors_path(model->file),
-                                             settings, error);
-    if (options->arch && (status = from_option(options->arch, settings, error)))
+    if (option && !wanted)
+        return lutra_vit_arch_unknown(option, NULL, error);
+    if (found)
+        status = lutra_vit_settings_from_lutra(model->clustered.config, file, settings, error);
+    else if (path)
+        status = from_files_beside(path, settings, &found, error);
+    if (status)
         return status;
-    if (path && (status = from_files_beside(path, options->arch != NULL, settings, &found, error)))
+    if (found && option && strcmp(option, settings->arch) != 0)
+        return lutra_fail(error, LUTRA_ERROR_ARGUMENT, file, LUTRA_NO_OFFSET,
+                          "its configuration names the architecture \"%s\", --arch \"%s\"", settings->arch,
+                          option);
+    if (found || (status = refuse_unknown_norms(&model->binding, error)))
         return status;
-    if (found || options->arch)
-        return LUTRA_OK;
-    if (named) {
-        lutra_vit_settings_from_arch(named, settings);
-        settings->arch_source = "file name";
-        return LUTRA_OK;
-    }
-    return from_shapes(&model->binding, settings, error);
+    if (wanted)
+        from_arch(wanted, "option", settings);
+    else if (named)
+        return from_file_name(named, path, settings, error);
+    else
+        return from_shapes(&model->binding, settings, error);
+    return LUTRA_OK;
 }

@@ -68,6 +68,10 @@ static lutra_status read_dimensions(const lutra_binding *binding, lutra_vit *vit
             return fail(binding, error, LUTRA_ERROR_UNSUPPORTED, "%zu classes: at most %zu", vit->n_classes,
                         LUTRA_MAX_LABELS);
     }
+    /* Without a head timm's models yield what two heads would see, Hugging Face's the class token. */
+    vit->averages_tokens =
+        vit->distilled && (vit->n_classes ? lutra_binding_has(binding, LUTRA_HEAD_DIST_WEIGHT, 0)
+                                          : lutra_binding_is_timm(binding));
     vit->n_prefix = (size_t)vit->class_token + vit->distilled + vit->n_registers;
     return LUTRA_OK;
 }
@@ -98,8 +102,7 @@ static lutra_status check_against_settings(const lutra_binding *binding, const l
     if (settings->pool != LUTRA_POOL_AVERAGE && !vit->class_token)
         return fail(binding, error, LUTRA_ERROR_FORMAT,
                     "the class token is pooled, but the file has none%.0zu%.0zu", 0, 0);
-    if (settings->pool != LUTRA_POOL_TOKEN && vit->distilled &&
-        (!vit->n_classes || lutra_binding_has(binding, LUTRA_HEAD_DIST_WEIGHT, 0)))
+    if (settings->pool != LUTRA_POOL_TOKEN && vit->averages_tokens)
         return fail(binding, error, LUTRA_ERROR_UNSUPPORTED,
                     "the distillation token is pooled as well as an average of the patches%.0zu%.0zu", 0, 0);
     if (settings->pool == LUTRA_POOL_TOKEN_AND_AVERAGE && lutra_binding_has(binding, LUTRA_FC_NORM_WEIGHT, 0))
@@ -349,7 +352,7 @@ static lutra_status bind_layers(lutra_binding *binding, lutra_vit *vit, lutra_er
     if (vit->n_classes && (status = bind_linear(binding, LUTRA_HEAD_WEIGHT, LUTRA_HEAD_BIAS, BIAS_REQUIRED, 0,
                                                 vit->n_classes, vit->n_features, &vit->head, error)))
         return status;
-    if (vit->n_classes && lutra_binding_has(binding, LUTRA_HEAD_DIST_WEIGHT, 0) && vit->distilled)
+    if (vit->n_classes && vit->averages_tokens)
         return bind_linear(binding, LUTRA_HEAD_DIST_WEIGHT, LUTRA_HEAD_DIST_BIAS, BIAS_REQUIRED, 0,
                            vit->n_classes, dim, &vit->head_dist, error);
     return LUTRA_OK;

@@ -37,6 +37,7 @@ typedef struct lutra_vit {
     size_t dim, depth, n_heads, mlp_dim, n_classes;
     size_t n_patches, n_prefix, n_tokens; /* n_tokens = n_prefix + n_patches */
     bool class_token, distilled;
+    bool averages_tokens; /* the class and the distillation token, or what a head each makes of them */
     size_t n_registers;
     lutra_pool pool;
     size_t n_features; /* what the head sees: dim, twice that where two pools follow each other */

@@ -144,8 +144,8 @@ static void plan_block(struct builder *builder)
     const lutra_operand x = builder->x, y = builder->y;
     const lutra_operand qkv = view(builder->qkv, n, row_floats(3 * dim));
     /* From the last attention on only the pooled token is needed. */
-    const bool one_row = builder->block + 1 == vit->depth && vit->pool == LUTRA_POOL_TOKEN &&
-                         !vit->head_dist.weight && (vit->n_classes || !vit->distilled);
+    const bool one_row =
+        builder->block + 1 == vit->depth && vit->pool == LUTRA_POOL_TOKEN && !vit->averages_tokens;
     const size_t rows = one_row ? 1 : n;
     const lutra_operand hidden = view(builder->hidden, rows, row_floats(vit->mlp_dim));
     const size_t norm1 = builder->plan->n_steps;
@@ -186,12 +186,11 @@ static void plan_head(struct builder *builder)
     const lutra_vit *vit = builder->vit;
     const lutra_operand features = builder->plan->features;
     lutra_operand x = builder->x;
-    const bool average_tokens = vit->distilled && (vit->head_dist.weight || !vit->n_classes);
-    if (vit->norm.gamma && (vit->pool != LUTRA_POOL_TOKEN || average_tokens)) {
+    if (vit->norm.gamma && (vit->pool != LUTRA_POOL_TOKEN || vit->averages_tokens)) {
         add_norm(builder, vit->n_tokens, vit->norm, x, builder->y, "norm");
         x = builder->y;
     }
-    if (average_tokens) {
+    if (vit->averages_tokens) {
         plan_distilled_head(builder, x);
         return;
     }

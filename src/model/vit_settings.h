@@ -28,7 +28,7 @@ typedef struct lutra_vit_settings {
     bool gelu_tanh;
     double eps;
     size_t native_height, native_width; /* of the pictures that the position embedding was trained for */
-    bool position_antialias; /* timm resamples position embeddings with antialiasing, Hugging Face without */
+    bool position_antialias; /* of resampled positions: timm's, Hugging Face's where there are registers */
     size_t dim, depth, mlp_dim, patch; /* what the tensors must agree with; 0: not said */
     bool says_registers;               /* else n_registers is not said */
     size_t n_registers;
@@ -54,6 +54,8 @@ const lutra_vit_arch *lutra_vit_arch_at(size_t index); /* NULL beyond the last *
 const lutra_vit_arch *lutra_vit_arch_find(const char *name, size_t length);
 /* The known architecture whose name the text begins with, the longest; NULL: none. */
 const lutra_vit_arch *lutra_vit_arch_prefix(const char *text);
+/* Whether such a text goes on as the name of weights for which pictures are prepared otherwise. */
+bool lutra_vit_arch_wants_other_pictures(const lutra_vit_arch *arch, const char *text);
 /* LUTRA_ERROR_UNSUPPORTED: `name` is unknown, with the nearest known names. */
 lutra_status lutra_vit_arch_unknown(const char *name, const char *path, lutra_error *error);
 
@@ -62,17 +64,15 @@ void lutra_vit_settings_from_arch(const lutra_vit_arch *arch, lutra_vit_settings
 void lutra_vit_settings_free(lutra_vit_settings *settings);
 
 /* config.json at `path`, either dialect, and preprocessor_config.json at `preprocessor_path` (its JSON NULL
- * where there is none), over what `settings` already
- * holds. With `keep_arch` the architecture stays and only preprocessing and labels are taken. */
+ * where there is none), over what `settings` already holds. */
 lutra_status lutra_vit_settings_from_config(const json_t *config, const char *path,
                                             const json_t *preprocessor, const char *preprocessor_path,
-                                            bool keep_arch, lutra_vit_settings *settings, lutra_error *error);
-lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path, bool keep_arch,
+                                            lutra_vit_settings *settings, lutra_error *error);
+lutra_status lutra_vit_settings_from_timm(const json_t *config, const char *path,
                                           lutra_vit_settings *settings, lutra_error *error);
 lutra_status lutra_vit_settings_from_hugging_face(const json_t *config, const char *path,
                                                   const json_t *preprocessor, const char *preprocessor_path,
-                                                  bool keep_arch, lutra_vit_settings *settings,
-                                                  lutra_error *error);
+                                                  lutra_vit_settings *settings, lutra_error *error);
 
 /* preprocessor_config.json, or where it is NULL the model's own size. */
 lutra_status lutra_vit_settings_from_preprocessor(const json_t *preprocessor, const char *path,
@@ -86,6 +86,9 @@ json_t *lutra_vit_settings_to_lutra(const lutra_vit_settings *settings);
 
 /* A member of a configuration; NULL where it is absent or null. */
 const json_t *lutra_config_present(const json_t *object, const char *key);
+
+/* What a list ["a", "b"] or a numbered one {"0": "a", "1": "b"} has at `index`; NULL: nothing. */
+const json_t *lutra_config_element(const json_t *list, size_t index);
 
 /* Members of a configuration: untouched where absent or null, LUTRA_ERROR_FORMAT naming the key where wrong.
  */

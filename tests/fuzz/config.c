@@ -177,12 +177,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lutra_error error;
     lutra_vit_settings_init(&settings);
     if (config) {
-        const bool keep_arch = json_is_true(json_object_get(config, "keep_arch"));
         lutra_status status =
             json_object_get(config, "family")
                 ? lutra_vit_settings_from_lutra(config, "config.json", &settings, &error)
                 : lutra_vit_settings_from_config(config, "config.json", preprocessor,
-                                                 "preprocessor_config.json", keep_arch, &settings, &error);
+                                                 "preprocessor_config.json", &settings, &error);
         if (status) {
             fuzz_require_error(status, &error);
         } else {

@@ -5,7 +5,8 @@
 
 A row holds the facts of timm's model and of its pretrained_cfg, and, for the model cut to two blocks, the names and shapes
 of its tensors and the first outputs that it computes from weights and pixels made by `uniform` below, which test_archs.c
-makes anew. DeiT's crop_pct deliberately differs: see DEIT_CROP_PCT.
+makes anew. DeiT's crop_pct deliberately differs: see DEIT_CROP_PCT. `names` are timm's names that begin as a row's, with
+that row where they share its preprocessing.
 """
 import json
 import math
@@ -15,6 +16,7 @@ import numpy as np
 import timm
 import torch
 import torch.nn as nn
+from timm.models import _registry
 
 from golden_common import HERE, made_by, normalise
 
@@ -111,6 +113,23 @@ def outputs(name, row):
     row["tensors"] = {key: list(tensor.shape) for key, tensor in model.state_dict().items()}
 
 
+def names_like(rows):
+    """Every name of timm's, old ones and those with the tag of weights, that begins as a row's: the row, or None where
+    its weights want pictures prepared otherwise than the row's own do."""
+    facts_of = lambda config: {key: getattr(config, key) for key in
+                               ("input_size", "mean", "std", "crop_pct", "crop_mode", "interpolation")}
+    targets = {f"{name}.{tag}": (name, config) for name, entry in _registry._model_default_cfgs.items()
+               for tag, config in entry.cfgs.items()}
+    targets.update({name: targets[target] for name, target in _registry._deprecated_models.items() if target in targets})
+    result = {}
+    for name, (target, config) in sorted(targets.items()):
+        row = max((row for row in rows if name.startswith(row)), key=len, default=None)
+        if row:
+            same = target.startswith(row) and facts_of(config) == facts_of(_registry._model_default_cfgs[row].default)
+            result[name] = row if same else None
+    return result
+
+
 if __name__ == "__main__":
     torch.set_num_threads(2)
     table = (HERE.parents[1] / "src" / "model" / "arch_table.inc").read_text()
@@ -122,5 +141,7 @@ if __name__ == "__main__":
             rows[name] = facts(name)
             outputs(name, rows[name])
             print(name, rows[name].get("logits", rows[name]["features"])[:3])
+    names = ",\n".join(f"{json.dumps(name)}:{json.dumps(row)}" for name, row in names_like(names).items())
     text = ",\n".join(f"{json.dumps(name)}:{json.dumps(row, separators=(',', ':'))}" for name, row in rows.items())
-    (HERE / "archs.json").write_text(f'{{"made_by":"{made_by("timm")}","depth":{DEPTH},"archs":{{\n{text}\n}}}}\n')
+    head = f'"made_by":"{made_by("timm")}","depth":{DEPTH}'
+    (HERE / "archs.json").write_text(f'{{{head},"names":{{\n{names}\n}},"archs":{{\n{text}\n}}}}\n')

@@ -2,14 +2,15 @@
 """Golden models made by Hugging Face transformers: folders as save_pretrained writes them, and as the Hub has them."""
 import json
 import shutil
+from unittest import mock
 
 import numpy as np
 import torch
 import torch.nn as nn
 from PIL import Image
 from safetensors.torch import save_file
-from transformers import (DeiTConfig, DeiTForImageClassification, DeiTForImageClassificationWithTeacher, Dinov2Config,
-                          Dinov2ForImageClassification, Dinov2Model, Dinov2WithRegistersConfig,
+from transformers import (DeiTConfig, DeiTForImageClassification, DeiTForImageClassificationWithTeacher, DeiTModel,
+                          Dinov2Config, Dinov2ForImageClassification, Dinov2Model, Dinov2WithRegistersConfig,
                           Dinov2WithRegistersModel, ViTConfig, ViTForImageClassification, ViTModel)
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil
@@ -50,6 +51,14 @@ def set_eps(model, eps):
     return saved
 
 
+def outputs_resampled_otherwise(model, x):
+    """With the positions resampled with antialiasing where the model does so without, and the other way round."""
+    interpolate = nn.functional.interpolate
+    other = lambda *args, antialias=False, **more: interpolate(*args, antialias=not antialias, **more)
+    with mock.patch.object(nn.functional, "interpolate", other):
+        return outputs_of(model, x)
+
+
 def pictures(model, name, processor):
     """The test pictures through the Pillow backend of the model's own image processor, and the model."""
     tensors = {}
@@ -82,6 +91,7 @@ def make(name, model_class, config_class, args, batch=2, spread=None, eps=(), pr
     preprocessing = {"image_processor_type": f"{kind}ImageProcessor", **preprocessing}
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing, indent=1) + "\n")
     with torch.no_grad():
+        resized = size
         size = size or model.config.image_size
         pixels = random_pixels(name, batch, size, size)
         x = normalise(pixels, mean, std)
@@ -94,6 +104,8 @@ def make(name, model_class, config_class, args, batch=2, spread=None, eps=(), pr
             saved = set_eps(model, other)
             check_visible(name, f"eps {other}", outputs, outputs_of(model, x))
             set_eps(model, saved)
+        if resized:
+            check_visible(name, "antialiasing", outputs, outputs_resampled_otherwise(model, x))
         save_golden(folder / "golden.safetensors", {"pixels": pixels, **outputs}, made_by=made_by("transformers"),
                     **({"labels": "\n".join(args["id2label"].values())} if "id2label" in args else {}))
         if with_pictures:
@@ -134,14 +146,19 @@ def make_all():
          with_pictures=True,
          processor=("DeiT", {"size": {"height": 27, "width": 31}, "crop_size": {"height": 24, "width": 24},
                              "do_center_crop": True, "resample": 3, **imagenet}))
+    make("hf-deit-no-head", DeiTModel, DeiTConfig, dict(image_size=24, num_hidden_layers=1, intermediate_size=32),
+         processor=("DeiT", {"size": 28, "crop_size": 24, "do_center_crop": True, "resample": 3, **imagenet}))
     edge = lambda size, crop: ("Bit", {"size": {"shortest_edge": size}, "resample": 3, "do_center_crop": True,
                                        "crop_size": {"height": crop, "width": crop}, **imagenet})
     dinov2 = dict(image_size=24, mlp_ratio=3)
     make("hf-dinov2", Dinov2Model, Dinov2Config, dinov2, processor=edge(27, 24), with_pictures=True)
     make("hf-dinov2-registers", Dinov2WithRegistersModel, Dinov2WithRegistersConfig,
          {**dinov2, "num_register_tokens": 3}, processor=edge(24, 24))
-    # The Hub's DINOv2 models hold positions of 518 pixels and are run at 224: positions interpolated, not antialiased.
+    # The Hub's DINOv2 models hold positions of 518 pixels and are run at 224: positions interpolated, without
+    # antialiasing, and with it where there are registers.
     make("hf-dinov2-smaller", Dinov2Model, Dinov2Config, {**dinov2, "image_size": 40}, size=24,
          processor=edge(28, 24), with_pictures=True)
+    make("hf-dinov2-registers-smaller", Dinov2WithRegistersModel, Dinov2WithRegistersConfig,
+         {**dinov2, "num_register_tokens": 3, "image_size": 40}, size=24, processor=edge(28, 24))
     make("hf-dinov2-classifier", Dinov2ForImageClassification, Dinov2Config, {**dinov2, **labelled(4)},
          processor=edge(26, 24), with_pictures=True)

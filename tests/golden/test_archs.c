@@ -277,7 +277,8 @@ static void test_names_without_configuration(void **state)
     char folder[] = "/tmp/lutra-arch-XXXXXX";
     assert_non_null(mkdtemp(folder));
     char *plain = golden_join(folder, "weights.safetensors"),
-         *named = golden_join(folder, "deit_tiny_patch16_224-7.safetensors");
+         *named = golden_join(folder, "deit_tiny_patch16_224-7.safetensors"),
+         *other = golden_join(folder, "vit_tiny_patch16_224.dino.safetensors");
     lutra_model *model;
     lutra_error error;
 
@@ -285,7 +286,11 @@ static void test_names_without_configuration(void **state)
     write_model(named, tensors);
     check_opens_as(named, NULL, "deit_tiny_patch16_224", "file name", 0.875);
     check_opens_as(named, "vit_tiny_patch16_224", "vit_tiny_patch16_224", "option", 0.9);
-    assert_int_equal(rename(named, plain), 0);
+    assert_int_equal(rename(named, other), 0);
+    assert_int_equal(lutra_model_open(other, NULL, &model, &error), LUTRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "vit_tiny_patch16_224"));
+    assert_non_null(strstr(error.message, "config.json"));
+    assert_int_equal(rename(other, plain), 0);
     check_opens_as(plain, "deit_tiny_patch16_224", "deit_tiny_patch16_224", "option", 0.875);
     assert_int_equal(lutra_model_open(plain, NULL, &model, &error), LUTRA_ERROR_ARGUMENT);
     assert_non_null(strstr(error.message, plain));
@@ -298,6 +303,92 @@ static void test_names_without_configuration(void **state)
     check_opens_as(plain, NULL, "deit_tiny_distilled_patch16_224", "shapes", 0.875);
     json_decref(tensors);
     unlink(plain);
+    rmdir(folder);
+    free(plain);
+    free(named);
+    free(other);
+}
+
+static void check_name(const char *name, const char *row)
+{
+    const lutra_vit_arch *arch = lutra_vit_arch_prefix(name);
+    assert_non_null(arch);
+    if (lutra_vit_arch_wants_other_pictures(arch, name) != (row == NULL))
+        fail_msg("%s is %s", name, row ? "refused" : "taken for a row");
+    if (row)
+        assert_string_equal(arch->name, row);
+}
+
+/* A name that goes on from a row's is taken for the row unless timm prepares pictures otherwise for it. */
+static void test_names_that_go_on(void **state)
+{
+    static const struct {
+        const char *name, *row; /* NULL: refused */
+    } files[] = {
+        {"vit_tiny_patch16_224.safetensors", "vit_tiny_patch16_224"},
+        {"vit_tiny_patch16_224-dino.safetensors", NULL},
+        {"vit_tiny_patch16_224.dino", NULL},
+        {"vit_tiny_patch16_224_dinosaurs.safetensors", "vit_tiny_patch16_224"},
+        {"vit_small_patch16_384.dino.safetensors", NULL},
+        {"deit3_small_patch16_384.fb_in22k_ft_in1k.safetensors", "deit3_small_patch16_384"},
+        {"vit_base_patch14_dinov2.lvd142m.safetensors", "vit_base_patch14_dinov2"},
+        {"deit_base_patch16_224_clip.safetensors", "deit_base_patch16_224"},
+    };
+    const char *name;
+    const json_t *row;
+    size_t n = 0;
+    (void)state;
+    for (; n < sizeof files / sizeof *files; n++)
+        check_name(files[n].name, files[n].row);
+    json_object_foreach(json_object_get(golden_archs, "names"), name, row)
+    {
+        check_name(name, json_string_value(row));
+        n++;
+    }
+    assert_true(n > 100);
+}
+
+static void set_vector(json_t *tensors, const char *name, json_int_t n)
+{
+    json_object_set_new(tensors, name, json_pack("[I]", n));
+}
+
+/* CLIP's models have the shapes of others and a norm before the blocks; models that were trained to pool an
+ * average have the norm behind the pool. Neither is one of the known architectures, whoever names it so. */
+static void test_norms_that_no_known_architecture_has(void **state)
+{
+    (void)state;
+    static const char arch[] = "deit_tiny_distilled_patch16_224"; /* which its shapes alone would name */
+    const lutra_model_options options[] = {{.arch = NULL}, {.arch = arch}};
+    static const char *const norms[] = {"norm_pre", "fc_norm"};
+    char folder[] = "/tmp/lutra-arch-XXXXXX", name[64];
+    assert_non_null(mkdtemp(folder));
+    char *plain = golden_join(folder, "weights.safetensors"),
+         *named = golden_join(folder, "deit_tiny_distilled_patch16_224.safetensors");
+    for (size_t i = 0; i < 2; i++) {
+        json_t *tensors = full_tensors(arch);
+        snprintf(name, sizeof name, "%s.bias", norms[i]);
+        set_vector(tensors, name, 192);
+        snprintf(name, sizeof name, "%s.weight", norms[i]);
+        set_vector(tensors, name, 192);
+        if (strcmp(norms[i], "fc_norm") == 0) {
+            json_object_del(tensors, "norm.weight");
+            json_object_del(tensors, "norm.bias");
+        }
+        write_model(plain, tensors);
+        json_decref(tensors);
+        for (size_t j = 0; j < 3; j++) {
+            lutra_model *model;
+            lutra_error error;
+            if (j == 2)
+                assert_int_equal(rename(plain, named), 0);
+            assert_int_equal(lutra_model_open(j == 2 ? named : plain, &options[j % 2], &model, &error),
+                             LUTRA_ERROR_ARGUMENT);
+            assert_non_null(strstr(error.message, name));
+            assert_non_null(strstr(error.message, "config.json"));
+        }
+        unlink(named);
+    }
     rmdir(folder);
     free(plain);
     free(named);
@@ -318,7 +409,7 @@ static void test_complete(void **state)
 
 int main(void)
 {
-    static struct CMUnitTest tests[MAX_ARCHS + 2];
+    static struct CMUnitTest tests[MAX_ARCHS + 4];
     const lutra_vit_arch *arch;
     size_t n = 0;
     json_error_t json_error;
@@ -331,11 +422,14 @@ int main(void)
     tests[n++] = (struct CMUnitTest){.name = "complete", .test_func = test_complete};
     tests[n++] = (struct CMUnitTest){.name = "names without configuration",
                                      .test_func = test_names_without_configuration};
-    for (size_t i = 0; (arch = lutra_vit_arch_at(i)) && n < MAX_ARCHS + 2; i++)
+    tests[n++] = (struct CMUnitTest){.name = "names that go on", .test_func = test_names_that_go_on};
+    tests[n++] = (struct CMUnitTest){.name = "norms that no known architecture has",
+                                     .test_func = test_norms_that_no_known_architecture_has};
+    for (size_t i = 0; (arch = lutra_vit_arch_at(i)) && n < MAX_ARCHS + 4; i++)
         tests[n++] = (struct CMUnitTest){
             .name = arch->name, .test_func = test_arch, .initial_state = (void *)(uintptr_t)arch};
     const int failed = _cmocka_run_group_tests("known architectures", tests, n, NULL, NULL);
-    print_message("# over %zu architectures: max |difference| %.2e, at most %.0e\n", n - 2, worst_difference,
+    print_message("# over %zu architectures: max |difference| %.2e, at most %.0e\n", n - 4, worst_difference,
                   GOLDEN_TOLERANCE);
     json_decref(golden_archs);
     free(path);

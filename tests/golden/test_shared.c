@@ -69,10 +69,12 @@ static double check_photo(const json_t *golden, const shared_photo *photo, const
     assert_string_equal(json_string_value(json_object_get(golden, "file")), photo->file);
     assert_int_equal(crc32_of(pixels, n_pixels), json_integer_value(json_object_get(golden, "pixels_crc32")));
     assert_int_equal(json_array_size(values), N_CLASSES);
-    for (size_t i = 0; i < N_CLASSES; i++)
-        worst = fmax(worst, fabs(logits[i] - json_number_value(json_array_get(values, i))));
-    if (!(worst <= GOLDEN_TOLERANCE))
-        fail_msg("%s: logits differ by %.3g", photo->file, worst);
+    for (size_t i = 0; i < N_CLASSES; i++) {
+        const double difference = fabs(logits[i] - json_number_value(json_array_get(values, i)));
+        if (!(difference <= GOLDEN_TOLERANCE)) /* a NaN fails */
+            fail_msg("%s: logit %zu differs by %.3g", photo->file, i, difference);
+        worst = fmax(worst, difference);
+    }
     return worst;
 }
 

@@ -303,10 +303,10 @@ static void labels_of_configurations_are_limited(void **state)
             lutra_error error;
             json_t *json = with_labels(cases[i].begin, cases[i].value, cases[i].end, n);
             lutra_vit_settings_init(&settings);
-            const lutra_status status = json_object_get(json, "family")
-                                            ? lutra_vit_settings_from_lutra(json, "model", &settings, &error)
-                                            : lutra_vit_settings_from_config(json, "config.json", NULL, NULL,
-                                                                             false, &settings, &error);
+            const lutra_status status =
+                json_object_get(json, "family")
+                    ? lutra_vit_settings_from_lutra(json, "model", &settings, &error)
+                    : lutra_vit_settings_from_config(json, "config.json", NULL, NULL, &settings, &error);
             assert_int_equal(status, n == LUTRA_MAX_LABELS ? LUTRA_OK : LUTRA_ERROR_FORMAT);
             /* Beyond, no list was begun. */
             assert_int_equal(json_array_size(settings.labels), status ? 0 : n);

@@ -66,6 +66,8 @@ static void timm_configurations_that_lie_are_refused(void **state)
         {"{\"model_args\":{\"mlp_layer\":\"glu\"}}", LUTRA_ERROR_UNSUPPORTED, "\"mlp_layer\""},
         {"{\"model_args\":{\"pool_include_prefix\":true}}", LUTRA_ERROR_UNSUPPORTED,
          "\"pool_include_prefix\""},
+        {"{\"model_args\":{\"dynamic_img_size\":1}}", LUTRA_ERROR_FORMAT, "\"dynamic_img_size\""},
+        {"{\"pretrained_cfg\":{\"fixed_input_size\":\"no\"}}", LUTRA_ERROR_FORMAT, "\"fixed_input_size\""},
         {"{\"pretrained_cfg\":{\"mean\":[0.5,0.5]}}", LUTRA_ERROR_FORMAT, "\"mean\""},
         {"{\"pretrained_cfg\":{\"mean\":[0.5,0.5,\"0.5\"]}}", LUTRA_ERROR_FORMAT, "\"mean\""},
         {"{\"pretrained_cfg\":{\"std\":[0.5,0,0.5]}}", LUTRA_ERROR_FORMAT, "\"std\""},
@@ -104,6 +106,24 @@ static void hugging_face_configurations_that_lie_are_refused(void **state)
     };
     (void)state;
     check_configs("hf-vit-eps-1e-5", configs, sizeof configs / sizeof *configs);
+}
+
+/* The tiny models' patches are none of these sizes, so that the message tells which was taken. */
+static void an_absent_patch_size_is_the_types_default(void **state)
+{
+    static const struct {
+        const char *golden, *message;
+    } cases[] = {
+        {"hf-vit", "patch size of 16"},
+        {"hf-deit", "patch size of 16"},
+        {"hf-dinov2", "patch size of 14"},
+        {"hf-dinov2-registers", "patch size of 16"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct bad_config config = {"{\"patch_size\":null}", LUTRA_ERROR_FORMAT, cases[i].message};
+        check_configs(cases[i].golden, &config, 1);
+    }
 }
 
 static void preprocessors_that_lie_are_refused(void **state)
@@ -205,9 +225,6 @@ static void options_out_of_range_are_refused(void **state)
          LUTRA_ERROR_UNSUPPORTED,
          "the nearest known are vit_tiny_patch16_224"},
         {{.arch = ""}, LUTRA_ERROR_UNSUPPORTED, "unknown architecture"},
-        {{.arch = "deit_tiny_patch16_224"},
-         LUTRA_ERROR_FORMAT,
-         "deit_tiny_patch16_224 (named by its option)"},
         {{.image_size = 17}, LUTRA_ERROR_ARGUMENT, "multiple of the patch size 4"},
         {{.image_size = 16384}, LUTRA_ERROR_ARGUMENT, "at most 8192"},
         {{.image_size = SIZE_MAX}, LUTRA_ERROR_ARGUMENT, "at most 8192"},
@@ -345,6 +362,82 @@ static void the_configuration_beside_a_file_counts(void **state)
     fixture_remove(folder);
 }
 
+/* An option that won would drop what the configuration says beside the name (here two heads in place of
+ * three); one that lost would be no use. So it may say the same. */
+static void an_option_must_agree_with_the_configuration(void **state)
+{
+    static const lutra_cluster_options clustering = {.n_clusters = 4, .n_threads = 1};
+    static const lutra_model_options same = {.arch = "vit_tiny_patch16_224"},
+                                     other = {.arch = "deit_tiny_patch16_224"};
+    char *folder = folder_of("timm-token", "{}"), *hugging_face = folder_of("hf-vit", "{}");
+    char *clustered = fixture_path(folder, "clustered.safetensors");
+    const char *const paths[] = {folder, clustered};
+    lutra_error error;
+    (void)state;
+    if (lutra_cluster_file(folder, clustered, &clustering, NULL, &error))
+        fail_msg("%s", error.message);
+    for (size_t i = 0; i < 2; i++) {
+        lutra_model *model;
+        if (lutra_model_open(paths[i], &same, &model, &error))
+            fail_msg("%s", error.message);
+        assert_string_equal(lutra_model_get_info(model)->arch_source, "config");
+        assert_int_equal(lutra_model_get_info(model)->n_heads, 2);
+        lutra_model_close(model);
+        expect_refusal(paths[i], &other, LUTRA_ERROR_ARGUMENT, &error, "\"vit_tiny_patch16_224\"",
+                       "--arch \"deit_tiny_patch16_224\"", NULL);
+    }
+    expect_refusal(hugging_face, &same, LUTRA_ERROR_ARGUMENT, &error, "\"vit\"", "\"vit_tiny_patch16_224\"",
+                   NULL);
+    free(clustered);
+    fixture_remove(folder);
+    fixture_remove(hugging_face);
+}
+
+static void an_option_must_agree_with_the_tensors(void **state)
+{
+    static const lutra_model_options options = {.arch = "deit_tiny_patch16_224"};
+    lutra_error error;
+    char *folder = folder_of("timm-token", NULL);
+    (void)state;
+    expect_refusal(folder, &options, LUTRA_ERROR_FORMAT, &error,
+                   "deit_tiny_patch16_224 (named by its option)", NULL);
+    fixture_remove(folder);
+}
+
+/* timm writes a list or, of numbers with gaps, an object, at the top or in pretrained_cfg. */
+static void timms_labels_are_found_wherever_they_are(void **state)
+{
+    static const struct {
+        const char *changes, *first, *last;
+    } cases[] = {
+        {"{\"label_names\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\"]}", "a", "g"},
+        {"{\"label_names\":{\"6\":\"g\",\"5\":\"f\",\"4\":\"e\",\"3\":\"d\",\"2\":\"c\",\"1\":\"b\",\"0\":"
+         "\"a\"}}",
+         "a", "g"},
+        {"{\"pretrained_cfg\":{\"label_names\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\"],"
+         "\"label_descriptions\":{\"g\":\"gull\"}}}",
+         "a", "gull"},
+        {"{\"label_names\":[\"A\",\"B\",\"C\",\"D\",\"E\",\"F\",\"G\"],"
+         "\"pretrained_cfg\":{\"label_names\":{\"0\":\"a\"},\"label_descriptions\":{\"A\":\"auk\"}}}",
+         "auk", "G"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lutra_error error;
+        lutra_model *model;
+        char *folder = folder_of("timm-token", cases[i].changes);
+        if (lutra_model_open(folder, NULL, &model, &error))
+            fail_msg("%s: %s", cases[i].changes, error.message);
+        const char *first = lutra_model_label(model, 0), *last = lutra_model_label(model, 6);
+        if (!first || !last)
+            fail_msg("%s: no labels", cases[i].changes);
+        assert_string_equal(first, cases[i].first);
+        assert_string_equal(last, cases[i].last);
+        lutra_model_close(model);
+        fixture_remove(folder);
+    }
+}
+
 /* A base model that was saved with the labels of the classifier it came from. */
 static void labels_of_a_model_without_head_are_ignored(void **state)
 {
@@ -403,6 +496,36 @@ static void nulls_in_timms_files_are_absent(void **state)
         assert_int_equal(p->height, 16);
         assert_int_equal(p->width, 16);
         assert_float_equal(p->crop_pct, 0.75, 0);
+        lutra_model_close(model);
+        fixture_remove(folder);
+    }
+}
+
+/* The model was made for 16 pixels; what it is run at where its configuration says 24, as timm 1.0.31 has it.
+ */
+static void only_models_of_a_fixed_size_take_that_they_were_made_for(void **state)
+{
+    static const struct {
+        const char *changes;
+        size_t size;
+    } cases[] = {
+        {"{\"pretrained_cfg\":{\"input_size\":[3,24,24]}}", 16},
+        {"{\"pretrained_cfg\":{\"input_size\":[3,24,24],\"fixed_input_size\":null}}", 16},
+        {"{\"pretrained_cfg\":{\"input_size\":[3,24,24],\"fixed_input_size\":false}}", 24},
+        {"{\"pretrained_cfg\":{\"input_size\":[3,24,24]},\"model_args\":{\"dynamic_img_size\":true}}", 24},
+        {"{\"pretrained_cfg\":{\"input_size\":null},\"model_args\":{\"dynamic_img_size\":true}}", 16},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lutra_error error;
+        lutra_model *model;
+        char *folder = folder_of("timm-token", cases[i].changes);
+        if (lutra_model_open(folder, NULL, &model, &error))
+            fail_msg("%s: %s", cases[i].changes, error.message);
+        const lutra_model_info *info = lutra_model_get_info(model);
+        if (info->preprocessing.height != cases[i].size)
+            fail_msg("%s: an input of %zu pixels", cases[i].changes, info->preprocessing.height);
+        assert_int_equal(info->preprocessing.width, cases[i].size);
         lutra_model_close(model);
         fixture_remove(folder);
     }
@@ -619,6 +742,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timm_configurations_that_lie_are_refused),
         cmocka_unit_test(hugging_face_configurations_that_lie_are_refused),
+        cmocka_unit_test(an_absent_patch_size_is_the_types_default),
         cmocka_unit_test(preprocessors_that_lie_are_refused),
         cmocka_unit_test(json_errors_name_the_byte),
         cmocka_unit_test(links_that_lead_nowhere_are_refused),
@@ -628,9 +752,13 @@ int main(void)
         cmocka_unit_test(class_indices_are_decimal),
         cmocka_unit_test(without_a_configuration_the_message_helps),
         cmocka_unit_test(the_configuration_beside_a_file_counts),
+        cmocka_unit_test(an_option_must_agree_with_the_configuration),
+        cmocka_unit_test(an_option_must_agree_with_the_tensors),
+        cmocka_unit_test(timms_labels_are_found_wherever_they_are),
         cmocka_unit_test(labels_of_a_model_without_head_are_ignored),
         cmocka_unit_test(a_missing_preprocessor_leaves_the_models_size),
         cmocka_unit_test(nulls_in_timms_files_are_absent),
+        cmocka_unit_test(only_models_of_a_fixed_size_take_that_they_were_made_for),
         cmocka_unit_test(positions_are_of_the_input),
         cmocka_unit_test(absent_keys_take_the_processors_defaults),
         cmocka_unit_test(numbers_are_written_as_they_were_read),
