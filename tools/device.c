@@ -150,18 +150,27 @@ static int show(const tool_arguments *arguments)
 
 #define CHECK_SECONDS 2.0
 
-/* What a source gives over two seconds, or until somebody interrupts; its error where that fails. */
+static lutra_status read_a_little_later(lutra_meter *meter, double *joules, lutra_error *error)
+{
+    const struct timespec pause = {.tv_nsec = 50000000};
+    nanosleep(&pause, NULL);
+    return lutra_meter_read(meter, joules, error);
+}
+
+/* What a source gives over two seconds, once it gives anything, or until somebody interrupts; its error where
+ * that fails. */
 static lutra_status read_source(const char *source, const char *command, double *joules, double *seconds,
                                 lutra_error *error)
 {
     lutra_meter *meter = NULL;
+    double first = 0;
     lutra_status status = lutra_meter_open(source, command, &meter, error);
+    while (status == LUTRA_OK && !lutra_meter_speaks(meter) && !tool_interrupted())
+        status = read_a_little_later(meter, &first, error);
     const double begin = tool_seconds();
-    while (status == LUTRA_OK && (*seconds = tool_seconds() - begin) < CHECK_SECONDS && !tool_interrupted()) {
-        const struct timespec pause = {.tv_nsec = 50000000};
-        nanosleep(&pause, NULL);
-        status = lutra_meter_read(meter, joules, error);
-    }
+    while (status == LUTRA_OK && (*seconds = tool_seconds() - begin) < CHECK_SECONDS && !tool_interrupted())
+        status = read_a_little_later(meter, joules, error);
+    *joules -= first;
     lutra_meter_close(meter);
     return status;
 }
@@ -251,7 +260,7 @@ const tool_command tool_command_device = {
                    "show: prints them.\n\n"
                    "check: lists the sources of energy, whether each is found, denied (and how to grant it), "
                    "failed or absent, and what it "
-                   "gives in two seconds.",
+                   "gives in two seconds from its first value on.",
     .examples = "lutra device measure\n"
                 "lutra device show --json\n"
                 "# which energy can be measured here?\n"

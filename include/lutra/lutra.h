@@ -426,6 +426,9 @@ LUTRA_API const char *lutra_meter_what(const lutra_meter *meter); /* what is mea
  * change evenly between two readings. Errors: IO, FORMAT, UNSUPPORTED (a battery that is not discharging),
  * MEMORY (or no descriptor is left). */
 LUTRA_API lutra_status lutra_meter_read(lutra_meter *meter, double *joules, lutra_error *error);
+/* Whether it has given anything yet: a program of the user's takes its time to begin, and what is drawn until
+ * then is not among the joules. One that gives nothing for five seconds fails to be read. */
+LUTRA_API bool lutra_meter_speaks(const lutra_meter *meter);
 
 typedef struct lutra_energy_options {
     double idle_seconds; /* before and again behind the runs, at least half a second each; 0: 10 */

@@ -54,9 +54,6 @@ typedef struct lutra_meter_kind {
 lutra_status lutra_meter_open_in(const lutra_world *world, const char *source, lutra_meter **meter,
                                  lutra_error *error);
 
-/* Whether it has given anything yet: a program takes its time to begin. */
-bool lutra_meter_speaks(const lutra_meter *meter);
-
 /* LUTRA_ERROR_UNSUPPORTED where a power meter's values were too few to mean anything. */
 lutra_status lutra_meter_judge(const lutra_meter *meter, lutra_error *error);
 
