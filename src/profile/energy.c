@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Idle, run, idle: what the machine draws without the runs is taken to change evenly from the first idle time
- * to the second, so that their mean is what it would have drawn meanwhile.
+ * to the second, so that their mean is what it would have drawn meanwhile. While it runs, the meter is read
+ * beside the runs: between two of them it would see what the machine draws in a pause, which the reading
+ * itself makes longer where it has to start a program.
  */
 #include "profile/energy.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/sort.h"
 
 #define IDLE_SECONDS 10.0
 #define BUSY_SECONDS 30.0
-#define SETTLING 0.1 /* of an idle time, that does not count: clocks and fans come down */
-#define STEP_SECONDS 0.1
-#define LEAST_READINGS 5    /* of an idle time, however short: one alone is no power */
-#define LONGEST_SILENCE 0.1 /* seconds between two readings during a run */
+#define SETTLING 0.1     /* of an idle time, that does not count: clocks and fans come down */
+#define STEP_SECONDS 0.1 /* between two readings */
+#define LEAST_READINGS 5 /* of an idle time, however short: one alone is no power */
 #define MAX_ZONES 32
 #define PARTS 10
 
@@ -113,24 +116,88 @@ static lutra_status idle(const protocol *p, double *watts)
     return LUTRA_OK;
 }
 
-static lutra_status work(const protocol *p, part *parts /* [PARTS] */)
+/* What reads the meter beside the runs. */
+typedef struct sampler {
+    lutra_meter *meter;
+    pthread_mutex_t mutex; /* of the meter */
+    atomic_size_t n_readings;
+    atomic_bool failed; /* `error` says why, from then on */
+    lutra_error error;
+} sampler;
+
+static void sample(void *argument)
 {
-    const double begin = now(p);
-    double joules, last_joules, last = begin, pictures = 0;
-    size_t n = 0;
-    lutra_status status = lutra_meter_read(p->meter, &last_joules, p->error);
-    while (status == LUTRA_OK && n < PARTS) {
-        if ((status = p->load->run(p->load->user, p->error)) ||
-            (status = lutra_meter_read(p->meter, &joules, p->error)) || (status = report(p, "running")))
+    sampler *s = argument;
+    double joules;
+    if (atomic_load(&s->failed))
+        return;
+    pthread_mutex_lock(&s->mutex);
+    const lutra_status status = lutra_meter_read(s->meter, &joules, &s->error);
+    pthread_mutex_unlock(&s->mutex);
+    if (status)
+        atomic_store(&s->failed, true);
+    atomic_fetch_add(&s->n_readings, 1);
+}
+
+static lutra_status joules_until_now(sampler *s, double *joules, lutra_error *error)
+{
+    pthread_mutex_lock(&s->mutex);
+    const lutra_status status = lutra_meter_tell(s->meter, joules, error);
+    pthread_mutex_unlock(&s->mutex);
+    return status;
+}
+
+static lutra_status run_once(const protocol *p, sampler *s)
+{
+    lutra_status status = p->load->run(p->load->user, p->error);
+    if (status == LUTRA_OK)
+        status = report(p, "running");
+    if (status || !atomic_load(&s->failed))
+        return status;
+    if (p->error)
+        *p->error = s->error;
+    return s->error.status;
+}
+
+/* The parts begin once the machine has been seen at work. */
+static lutra_status run_parts(const protocol *p, sampler *s, part *parts /* [PARTS] */)
+{
+    double joules, last_joules, begin, last, pictures = 0;
+    lutra_status status;
+    do
+        status = run_once(p, s);
+    while (status == LUTRA_OK && atomic_load(&s->n_readings) == 0);
+    p->energy->mhz_before = clock_mhz(p->world);
+    if (status || (status = joules_until_now(s, &last_joules, p->error)))
+        return status;
+    begin = last = now(p);
+    for (size_t n = 0; n < PARTS;) {
+        if ((status = run_once(p, s)))
             return status;
         pictures += p->batch;
         if (now(p) - begin < p->busy_seconds * (double)(n + 1) / PARTS)
             continue;
+        if ((status = joules_until_now(s, &joules, p->error)))
+            return status;
         parts[n++] = (part){.seconds = now(p) - last, .joules = joules - last_joules, .pictures = pictures};
         last = now(p);
         last_joules = joules;
         pictures = 0;
     }
+    p->energy->mhz_after = clock_mhz(p->world);
+    return LUTRA_OK;
+}
+
+static lutra_status work(const protocol *p, part *parts /* [PARTS] */)
+{
+    sampler s = {.meter = p->meter, .mutex = PTHREAD_MUTEX_INITIALIZER};
+    lutra_sampling *sampling;
+    lutra_status status =
+        p->world->begin_sampling(p->world->user, STEP_SECONDS, sample, &s, &sampling, p->error);
+    if (status)
+        return status;
+    status = run_parts(p, &s, parts);
+    p->world->end_sampling(p->world->user, sampling);
     return status;
 }
 
@@ -174,12 +241,8 @@ lutra_status lutra_measure_energy_in(const lutra_world *world, lutra_meter *mete
     lutra_status status;
     *energy = (lutra_energy){.celsius_before = hottest(world)};
     const double throttled = throttlings(world);
-    if ((status = await_meter(&p)) || (status = idle(&p, &before)) || (status = load->run(load->user, error)))
+    if ((status = await_meter(&p)) || (status = idle(&p, &before)) || (status = work(&p, parts)))
         return status;
-    energy->mhz_before = clock_mhz(world);
-    if ((status = work(&p, parts)))
-        return status;
-    energy->mhz_after = clock_mhz(world);
     energy->celsius_after = hottest(world);
     if ((status = idle(&p, &after)) || (status = lutra_meter_judge(meter, error)))
         return status;
@@ -195,45 +258,20 @@ typedef struct inference {
     lutra_context *context;
     const uint8_t *pixels;
     size_t batch;
-    lutra_meter *meter;
-    double last_reading;
-    lutra_status status;
-    lutra_error *error;
 } inference;
-
-/* A run may take seconds, in which a meter of power would see only its end. */
-static void read_between_steps(void *user, const lutra_step_result *result)
-{
-    inference *i = user;
-    const double time = lutra_real_world.now(NULL);
-    double joules;
-    (void)result;
-    if (i->status || time - i->last_reading < LONGEST_SILENCE)
-        return;
-    i->last_reading = time;
-    i->status = lutra_meter_read(i->meter, &joules, i->error);
-}
 
 static lutra_status infer(void *user, lutra_error *error)
 {
-    inference *i = user;
-    i->error = error;
-    const lutra_status status = lutra_context_run(i->context, i->pixels, i->batch, NULL, NULL, error);
-    return status ? status : i->status;
+    const inference *i = user;
+    return lutra_context_run(i->context, i->pixels, i->batch, NULL, NULL, error);
 }
 
 lutra_status lutra_measure_energy(lutra_meter *meter, lutra_context *context, const uint8_t *pixels,
                                   const lutra_energy_options *options, lutra_energy *energy,
                                   lutra_error *error)
 {
-    inference i = {.context = context,
-                   .pixels = pixels,
-                   .batch = options && options->batch ? options->batch : 1,
-                   .meter = meter};
+    inference i = {
+        .context = context, .pixels = pixels, .batch = options && options->batch ? options->batch : 1};
     const lutra_load load = {.user = &i, .run = infer};
-    lutra_context_observe(context, read_between_steps, &i);
-    const lutra_status status =
-        lutra_measure_energy_in(&lutra_real_world, meter, &load, options, energy, error);
-    lutra_context_observe(context, NULL, NULL);
-    return status;
+    return lutra_measure_energy_in(&lutra_real_world, meter, &load, options, energy, error);
 }

@@ -157,22 +157,29 @@ static int await_end(pid_t process, double deadline, int *status)
     return ended == 0 ? -ETIMEDOUT : 0;
 }
 
-/* Gives the program a second. */
+/* Gives the program a second. It is run from a thread that takes no signals, too, and may well want some. */
 static int run(void *user, const char *const *arguments, char *text, size_t size)
 {
     const double deadline = lutra_seconds() + 1;
     int ends[2], status = 0;
     pid_t process;
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none;
     (void)user;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return -errno;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    sigemptyset(&none);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     /* posix_spawn's arguments are not const for historical reasons; it does not write to them. */
-    int failed =
-        -posix_spawnp(&process, arguments[0], &actions, NULL, (char *const *)(uintptr_t)arguments, environ);
+    int failed = -posix_spawnp(&process, arguments[0], &actions, &attributes,
+                               (char *const *)(uintptr_t)arguments, environ);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     if (failed) {
@@ -198,4 +205,6 @@ const lutra_world lutra_real_world = {
     .perf_read = perf_read,
     .perf_close = perf_close,
     .run = run,
+    .begin_sampling = lutra_begin_sampling,
+    .end_sampling = lutra_end_sampling,
 };

@@ -44,13 +44,25 @@ double fake_watts(const fake *f)
 }
 
 /* Power changes evenly, so the mean of its ends is exact. */
-void fake_pass(fake *f, double seconds)
+static void pass(fake *f, double until)
 {
-    const double before = fake_watts(f);
-    f->time += seconds;
+    const double before = fake_watts(f), seconds = until - f->time;
+    f->time = until;
     f->joules += seconds * (before + fake_watts(f)) / 2;
     if (f->show)
         f->show(f);
+}
+
+void fake_pass(fake *f, double seconds)
+{
+    const double end = f->time + seconds;
+    for (; f->sample && f->next_sample <= end; f->next_sample += f->sampling_seconds) {
+        pass(f, f->next_sample);
+        f->is_sampling = true;
+        f->sample(f->sampled);
+        f->is_sampling = false;
+    }
+    pass(f, end);
 }
 
 static double now(void *user)
@@ -105,12 +117,37 @@ static void perf_close(void *user, int descriptor)
 
 static int run(void *user, const char *const *arguments, char *text, size_t size)
 {
-    const fake *f = user;
+    fake *f = user;
     assert_string_equal(arguments[0], "vcgencmd");
     if (!f->printed)
         return f->run_failure ? f->run_failure : -ENOENT;
+    f->n_runs++;
+    if (f->show)
+        f->show(f);
     snprintf(text, size, "%s", f->printed);
+    if (!f->is_sampling)
+        fake_pass(f, f->run_seconds);
     return 0;
+}
+
+static lutra_status begin_sampling(void *user, double seconds, void (*sample)(void *argument), void *argument,
+                                   lutra_sampling **sampling, lutra_error *error)
+{
+    fake *f = user;
+    (void)error;
+    f->sample = sample;
+    f->sampled = argument;
+    f->sampling_seconds = seconds;
+    f->next_sample = f->time + seconds;
+    *sampling = NULL;
+    return LUTRA_OK;
+}
+
+static void end_sampling(void *user, lutra_sampling *sampling)
+{
+    fake *f = user;
+    (void)sampling;
+    f->sample = NULL;
 }
 
 int fake_set_up(void **state)
@@ -129,7 +166,9 @@ int fake_set_up(void **state)
                              .perf_open = perf_open,
                              .perf_read = perf_read,
                              .perf_close = perf_close,
-                             .run = run};
+                             .run = run,
+                             .begin_sampling = begin_sampling,
+                             .end_sampling = end_sampling};
     *state = f;
     return 0;
 }
