@@ -32,27 +32,40 @@ static lutra_status make_folders(char *path, lutra_error *error)
     return LUTRA_OK;
 }
 
+/* A folder may come from another machine, and LUTRA_ISA asks for other kernels than those that were measured.
+ */
+static bool is_of(const lutra_device *device, const lutra_device *machine)
+{
+    return strcmp(device->title, machine->title) == 0 && strcmp(device->isa, machine->isa) == 0 &&
+           device->n_cores == machine->n_cores;
+}
+
 int tool_device_open(const tool_arguments *arguments, tool_device *device)
 {
+    lutra_device here;
     lutra_error error;
+    const char *isa;
+    if (lutra_isa(&isa, &error))
+        return tool_fail(&error);
     char *path = tool_device_path();
-    int result = TOOL_DONE;
-    *device = (tool_device){.is_measured = true};
     if (!path)
         return tool_out_of_memory();
-    if (lutra_device_read(path, &device->device, &error)) {
-        if (error.status != LUTRA_ERROR_IO) {
-            tool_error("%s; 'lutra device measure' writes it anew", error.message);
-            result = TOOL_FAILED;
-        }
-        device->is_measured = false;
-        lutra_device_look(&device->device);
-        if (!result)
-            tool_note(arguments,
-                      "this machine's peaks are not known; 'lutra device measure' measures them once");
-    }
+    lutra_device_look(&here);
+    const lutra_status status = lutra_device_read(path, &device->device, &error);
+    device->is_measured = status == LUTRA_OK && is_of(&device->device, &here);
+    const bool is_broken = status && status != LUTRA_ERROR_IO;
+    if (is_broken)
+        tool_error("%s; 'lutra device measure' writes it anew", error.message);
+    else if (status == LUTRA_OK && !device->is_measured)
+        tool_note(arguments, "%s is left out: it is of %s (%s, %zu cores), and this is %s (%s, %zu cores)",
+                  path, device->device.title, device->device.isa, device->device.n_cores, here.title,
+                  here.isa, here.n_cores);
+    if (!device->is_measured)
+        device->device = here;
+    if (!device->is_measured && !is_broken)
+        tool_note(arguments, "this machine's peaks are not known; 'lutra device measure' measures them once");
     free(path);
-    return result;
+    return is_broken ? TOOL_FAILED : TOOL_DONE;
 }
 
 /* ---- commands ---------------------------------------------------------------------------------- */
