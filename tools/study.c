@@ -89,7 +89,7 @@ static int set_counts(json_t *json, const bench_result *result)
         pj += lutra_device_mac_energy(&device, &info, settings->mode) * (double)(info.macs * settings->batch);
     }
     free(bytes);
-    if (status)
+    if (status || tool_interrupted())
         return tool_fail(&error);
     json_object_set_new(json, "dram_bytes", tool_json_size(dram_bytes));
     json_object_set_new(json, "mj_lower_bound",
@@ -168,7 +168,7 @@ static int predict(study *s, const bench_models *models, const bench_model *mode
     lutra_error error;
     if (!steps)
         return tool_out_of_memory();
-    if (lutra_predict(model->model, device, &options, steps, &error)) {
+    if (lutra_predict(model->model, device, &options, steps, &error) || tool_interrupted()) {
         free(steps);
         return tool_fail(&error);
     }

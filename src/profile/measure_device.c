@@ -165,14 +165,12 @@ lutra_status lutra_device_measure(lutra_device *device, lutra_progress progress,
                          .n_threads =
                              device->n_cores < LUTRA_MAX_THREADS ? device->n_cores : LUTRA_MAX_THREADS,
                          .error = error};
-    for (size_t i = 0; i < n_parts; i++) {
-        if (progress && !progress(user, parts[i].what, i, n_parts))
+    for (size_t i = 0; i <= n_parts; i++) {
+        if (progress && !progress(user, i < n_parts ? parts[i].what : "done", i, n_parts))
             return lutra_fail(error, LUTRA_ERROR_CANCELLED, NULL, LUTRA_NO_OFFSET, "cancelled");
-        const lutra_status status = parts[i].measure(&m);
+        const lutra_status status = i < n_parts ? parts[i].measure(&m) : LUTRA_OK;
         if (status)
             return status;
     }
-    if (progress)
-        progress(user, "done", n_parts, n_parts);
     return LUTRA_OK;
 }

@@ -316,6 +316,22 @@ static void the_smallest_cache(void **state)
     assert_true(bytes_per_second > 0 && isfinite(bytes_per_second));
 }
 
+static bool until_all_is_measured(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    (void)user;
+    (void)what;
+    return done < total;
+}
+
+/* Or at once, where the level of kernels has no loop that measures a peak. */
+static void measuring_is_cancelled_at_last(void **state)
+{
+    (void)state;
+    lutra_device device;
+    const lutra_status status = lutra_device_measure(&device, until_all_is_measured, NULL, NULL);
+    assert_true(status == LUTRA_ERROR_CANCELLED || status == LUTRA_ERROR_UNSUPPORTED);
+}
+
 static void no_peak_to_calibrate_against(void **state)
 {
     (void)state;
@@ -334,7 +350,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_named),       cmocka_unit_test(no_file),
         cmocka_unit_test(what_is_written_can_be_read),  cmocka_unit_test(whatever_the_system_tells),
         cmocka_unit_test(a_name_that_is_cut),           cmocka_unit_test(the_smallest_cache),
-        cmocka_unit_test(no_peak_to_calibrate_against),
+        cmocka_unit_test(no_peak_to_calibrate_against), cmocka_unit_test(measuring_is_cancelled_at_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
