@@ -66,8 +66,8 @@ static bool is_bf16(const bench_models *models, const bench_model *model)
 
 /* ---- measured ---------------------------------------------------------------------------------- */
 
-/* What crosses from main memory in one run behind another, by the model of the last cache, and what the bare
- * operations and these bytes take at the least. */
+/* What crosses from main memory in one run behind another, by the model of the last caches that the threads
+ * have, and what the bare operations and these bytes take at the least. */
 static int set_counts(json_t *json, const bench_result *result)
 {
     const lutra_model *model = result->model->model;
@@ -80,8 +80,8 @@ static int set_counts(json_t *json, const bench_result *result)
     if (!bytes)
         return tool_out_of_memory();
     lutra_device_look(&device);
-    lutra_status status =
-        lutra_model_traffic(model, settings->mode, settings->batch, tool_cache_bytes(), bytes, &error);
+    lutra_status status = lutra_model_traffic(model, settings->mode, settings->batch,
+                                              tool_cache_bytes(&device, settings->threads), bytes, &error);
     for (size_t i = 0; i < n && status == LUTRA_OK; i++) {
         lutra_step_info info;
         status = lutra_model_step(model, i, &info, &error);
