@@ -12,6 +12,10 @@ size_t lutra_read_caches(const lutra_world *world, lutra_cache *caches /* [LUTRA
 /* Cycles a second: of additions that each wait for the one before. */
 double lutra_measure_clock(void);
 
+/* Bytes that `n_threads` are to read together so that they come from main memory: four times the last caches
+ * that they have, within bounds that a machine with `memory` bytes can spare. */
+size_t lutra_bytes_beyond_caches(const lutra_device *device, size_t n_threads, uint64_t memory);
+
 /* Bytes a second that `n_threads` read together, each through `bytes` of its own (what the loop reads in a
  * turn, at least) again and again. */
 lutra_status lutra_measure_reading(size_t n_threads, size_t bytes, double *bytes_per_second,

@@ -2,6 +2,7 @@
 /* This machine's description: what the system tells of it, and what loops of one kind of work measure. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/size.h"
@@ -12,7 +13,7 @@
 #define MIB ((size_t)1 << 20)
 #define ROUNDS 5 /* of which the best counts: others on the machine only ever make it slower */
 #define LEAST_MEMORY (64 * MIB)
-#define MOST_MEMORY (512 * MIB)
+#define MOST_MEMORY ((SIZE_MAX > UINT32_MAX ? 4096 : 512) * MIB) /* and a quarter of what there is */
 
 #define NAMELESS "this machine"
 
@@ -120,16 +121,25 @@ static lutra_status measure_caches(const measuring *m)
     return LUTRA_OK;
 }
 
+size_t lutra_bytes_beyond_caches(const lutra_device *device, size_t n_threads, uint64_t memory)
+{
+    const uint64_t most = memory / 4 < MOST_MEMORY ? memory / 4 : MOST_MEMORY;
+    const uint64_t wanted =
+        device->n_caches ? 4 * lutra_device_cache_bytes(device, device->n_caches - 1, n_threads) : 0;
+    const uint64_t bytes = wanted < most ? wanted : most;
+    return bytes < LEAST_MEMORY ? LEAST_MEMORY : (size_t)bytes;
+}
+
 static lutra_status measure_memory(const measuring *m)
 {
     lutra_device *d = m->device;
-    const uint64_t wanted = d->n_caches ? 4 * d->caches[d->n_caches - 1].bytes : LEAST_MEMORY;
-    const size_t bytes = wanted < LEAST_MEMORY  ? LEAST_MEMORY
-                         : wanted > MOST_MEMORY ? MOST_MEMORY
-                                                : (size_t)wanted;
-    lutra_status status = lutra_measure_reading(1, bytes, &d->dram_one_core, m->error);
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    const uint64_t memory = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+    const size_t one = lutra_bytes_beyond_caches(d, 1, memory);
+    const size_t all = lutra_bytes_beyond_caches(d, m->n_threads, memory);
+    lutra_status status = lutra_measure_reading(1, one, &d->dram_one_core, m->error);
     if (status == LUTRA_OK)
-        status = lutra_measure_reading(m->n_threads, bytes / m->n_threads, &d->dram_all_cores, m->error);
+        status = lutra_measure_reading(m->n_threads, all / m->n_threads, &d->dram_all_cores, m->error);
     if (d->dram_all_cores < d->dram_one_core)
         d->dram_all_cores = d->dram_one_core;
     return status;

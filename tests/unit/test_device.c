@@ -332,6 +332,23 @@ static void measuring_is_cancelled_at_last(void **state)
     assert_true(status == LUTRA_ERROR_CANCELLED || status == LUTRA_ERROR_UNSUPPORTED);
 }
 
+/* Two cores have each of four last caches: what all read is to fit in none of them, nor in all. */
+static void memory_is_read_beyond_all_caches(void **state)
+{
+    static const uint64_t mib = 1 << 20, much = (uint64_t)1 << 40;
+    lutra_device device = {.n_cores = 8, .n_caches = 1, .caches = {{.bytes = 32 * mib, .shared_by = 2}}};
+    (void)state;
+    assert_int_equal(lutra_bytes_beyond_caches(&device, 1, much), 128 * mib);
+    assert_int_equal(lutra_bytes_beyond_caches(&device, 8, much), 512 * mib);
+    assert_int_equal(lutra_bytes_beyond_caches(&device, 8, 1024 * mib), 256 * mib);
+    device.caches[0].bytes = 96 * mib;
+    assert_int_equal(lutra_bytes_beyond_caches(&device, 8, much), (sizeof(size_t) > 4 ? 1536 : 512) * mib);
+    device.caches[0].bytes = mib;
+    assert_int_equal(lutra_bytes_beyond_caches(&device, 8, much), 64 * mib);
+    device.n_caches = 0;
+    assert_int_equal(lutra_bytes_beyond_caches(&device, 8, 0), 64 * mib);
+}
+
 static void no_peak_to_calibrate_against(void **state)
 {
     (void)state;
@@ -346,11 +363,17 @@ static void no_peak_to_calibrate_against(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(those_that_come_with_lutra),   cmocka_unit_test(numbers_arrive),
-        cmocka_unit_test(what_is_wrong_is_named),       cmocka_unit_test(no_file),
-        cmocka_unit_test(what_is_written_can_be_read),  cmocka_unit_test(whatever_the_system_tells),
-        cmocka_unit_test(a_name_that_is_cut),           cmocka_unit_test(the_smallest_cache),
-        cmocka_unit_test(no_peak_to_calibrate_against), cmocka_unit_test(measuring_is_cancelled_at_last),
+        cmocka_unit_test(those_that_come_with_lutra),
+        cmocka_unit_test(numbers_arrive),
+        cmocka_unit_test(what_is_wrong_is_named),
+        cmocka_unit_test(no_file),
+        cmocka_unit_test(what_is_written_can_be_read),
+        cmocka_unit_test(whatever_the_system_tells),
+        cmocka_unit_test(a_name_that_is_cut),
+        cmocka_unit_test(the_smallest_cache),
+        cmocka_unit_test(no_peak_to_calibrate_against),
+        cmocka_unit_test(measuring_is_cancelled_at_last),
+        cmocka_unit_test(memory_is_read_beyond_all_caches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
