@@ -393,14 +393,15 @@ LUTRA_API lutra_status lutra_device_write(const char *path, const lutra_device *
 
 typedef struct lutra_counter lutra_counter;
 
-/* Counts the lines that the last cache misses, by the processor's own counter, of this process and the
- * threads that it starts from now on: open it before a context. Errors: IO (perf_event_open says why; the
- * message says how to grant it), MEMORY. */
+/* Counts the lines that are read and that the last cache misses, by the processor's own counter, of this
+ * process and the threads that it starts from now on: open it before a context. Errors: IO (perf_event_open
+ * says why; the message says how to grant it), UNSUPPORTED (the processor does not count them, or not all the
+ * time), MEMORY. */
 LUTRA_API lutra_status lutra_counter_open(lutra_counter **counter, lutra_error *error);
 /* Counts the bytes that the memory controllers move to and fro, for all programs of the machine. Errors: IO,
  * UNSUPPORTED (the kernel shows none), MEMORY. */
 LUTRA_API lutra_status lutra_counter_open_memory(lutra_counter **counter, lutra_error *error);
-/* Bytes; differences between two readings tell. Errors: IO. */
+/* Bytes; differences between two readings tell. Errors: IO, UNSUPPORTED (not all the time was counted). */
 LUTRA_API lutra_status lutra_counter_read(lutra_counter *counter, uint64_t *bytes, lutra_error *error);
 LUTRA_API void lutra_counter_close(lutra_counter *counter); /* NULL is fine */
 

@@ -24,7 +24,8 @@ typedef struct lutra_world {
     /* perf_event_open of one counter on one CPU, for all processes, or of this process and the threads that
      * it will start: a descriptor, or -errno. */
     int (*perf_open)(void *user, uint32_t type, uint64_t config, int cpu);
-    int (*perf_read)(void *user, int descriptor, uint64_t *value); /* 0, or -errno */
+    /* 0, or -errno: -EBUSY where it did not count all the time. */
+    int (*perf_read)(void *user, int descriptor, uint64_t *value);
     void (*perf_close)(void *user, int descriptor);
     /* What a program prints -> `text`, ended with 0: 0, or -errno (which one that goes on, or prints more
      * than finds room, comes to as well). */

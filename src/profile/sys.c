@@ -99,6 +99,7 @@ static int perf_open(void *user, uint32_t type, uint64_t config, int cpu)
     (void)user;
 #if defined(__linux__)
     struct perf_event_attr attributes = {.type = type, .size = sizeof attributes, .config = config};
+    attributes.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING;
     const bool is_own = cpu == LUTRA_THIS_PROCESS;
     attributes.inherit = is_own;
     attributes.exclude_kernel = is_own; /* asks for less of a permission */
@@ -115,9 +116,16 @@ static int perf_open(void *user, uint32_t type, uint64_t config, int cpu)
 
 static int perf_read(void *user, int descriptor, uint64_t *value)
 {
+    struct {
+        uint64_t value, enabled,
+            running; /* nanoseconds: of several events on one counter each runs in turn */
+    } counted;
     (void)user;
-    const ssize_t n = read(descriptor, value, sizeof *value);
-    return n == (ssize_t)sizeof *value ? 0 : n < 0 ? -errno : -EIO;
+    const ssize_t n = read(descriptor, &counted, sizeof counted);
+    if (n != (ssize_t)sizeof counted)
+        return n < 0 ? -errno : -EIO;
+    *value = counted.value;
+    return counted.running < counted.enabled ? -EBUSY : 0;
 }
 
 static void perf_close(void *user, int descriptor)

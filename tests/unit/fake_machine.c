@@ -78,9 +78,9 @@ static void wait_seconds(void *user, double seconds)
 static int perf_open(void *user, uint32_t type, uint64_t config, int cpu)
 {
     const fake *f = user;
-    if (cpu == LUTRA_THIS_PROCESS) { /* cache misses */
-        assert_int_equal(type, 0);
-        assert_int_equal(config, 3);
+    if (cpu == LUTRA_THIS_PROCESS) { /* reads that the last cache misses */
+        assert_int_equal(type, 3);
+        assert_int_equal(config, 0x10002);
         return f->perf_failure ? f->perf_failure : 99;
     }
     if (type == 13) { /* memory controllers: reads 0x0304, writes 0x0c05; a client's have another code */
@@ -98,7 +98,7 @@ static int perf_read(void *user, int descriptor, uint64_t *value)
     const fake *f = user;
     if (descriptor == 99) {
         *value = 1000;
-        return 0;
+        return f->is_shared ? -EBUSY : 0;
     }
     if (descriptor >= 200) { /* 64 bytes each; it has counted before */
         *value = 777 + (uint64_t)(1000 * f->time);

@@ -28,6 +28,7 @@ typedef struct fake {
     void (*show)(struct fake *f); /* writes what the sensors say */
     double range_uj;
     int perf_failure, run_failure;
+    bool is_shared;      /* the counter of misses, with other programs */
     const char *printed; /* by the program; NULL: there is none */
     char text[512];
     double run_seconds; /* that the program takes */
