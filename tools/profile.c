@@ -24,6 +24,12 @@ static int check(const tool_arguments *arguments)
         tool_error("--json and --csv both say what to print; give one");
         return TOOL_USAGE;
     }
+    if (arguments->on &&
+        (arguments->n_cpus || arguments->power_meter || arguments->quick || arguments->repeat)) {
+        tool_error(
+            "--cpus, --power-meter, --quick and --repeat say how to run, and with --on nothing is run");
+        return TOOL_USAGE;
+    }
     if (arguments->html && !tool_report_is_built())
         return TOOL_FAILED;
     const char *const not_page[] = {arguments->n_inputs ? arguments->inputs[0] : NULL, arguments->against,

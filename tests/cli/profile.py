@@ -224,7 +224,9 @@ class Profile(CommandTest):
     def test_mistakes(self):
         for arguments, says in (([], "--arch NAME"), (["a", "b"], "one MODEL"), (["a", "--batch", "0"], "1 to 1024"),
                                 (["a", "--clusters", "1"], "2 to 256"), (["a", "--dense", "--against", "b"], "give one"),
-                                (["a", "--json", "--csv"], "give one")):
+                                (["a", "--json", "--csv"], "give one"),
+                                *((["a", "--on", "pi5", *option], "nothing is run") for option in
+                                  (["--cpus", "0"], ["--power-meter", "x"], ["--quick"], ["--repeat", "3"]))):
             self.fails("profile", *arguments, status=USAGE, says=says, env=self.unmeasured)
         self.fails("profile", self.folder / "missing.safetensors", says="missing.safetensors", env=self.unmeasured)
         self.fails("profile", MODEL, "--against", self.folder / "none.safetensors", says="none.safetensors", env=self.unmeasured)
