@@ -40,6 +40,17 @@ static bool is_of(const lutra_device *device, const lutra_device *machine)
            device->n_cores == machine->n_cores;
 }
 
+/* The reference kernels are made of no one instruction, so that they have no peak. */
+static void say_how(tool_device *device)
+{
+    double gmacs;
+    if (lutra_measure_peak(LUTRA_MODE_F32, 1, &gmacs, NULL) == LUTRA_OK && gmacs == 0)
+        snprintf(device->how, sizeof device->how, "no loop measures them at the level of kernels %s",
+                 device->device.isa);
+    else
+        snprintf(device->how, sizeof device->how, "'lutra device measure' measures them once");
+}
+
 int tool_device_open(const tool_arguments *arguments, tool_device *device)
 {
     lutra_device here;
@@ -60,10 +71,12 @@ int tool_device_open(const tool_arguments *arguments, tool_device *device)
         tool_note(arguments, "%s is left out: it is of %s (%s, %zu cores), and this is %s (%s, %zu cores)",
                   path, device->device.title, device->device.isa, device->device.n_cores, here.title,
                   here.isa, here.n_cores);
-    if (!device->is_measured)
+    if (!device->is_measured) {
         device->device = here;
-    if (!device->is_measured && !is_broken)
-        tool_note(arguments, "this machine's peaks are not known; 'lutra device measure' measures them once");
+        say_how(device);
+        if (!is_broken)
+            tool_note(arguments, "this machine's peaks are not known; %s", device->how);
+    }
     free(path);
     return is_broken ? TOOL_FAILED : TOOL_DONE;
 }
@@ -269,7 +282,8 @@ const tool_command tool_command_device = {
                    "keeps them in "
                    "$XDG_CACHE_HOME/lutra/device.json (or ~/.cache/lutra/device.json) for 'lutra profile'. "
                    "Other programs that "
-                   "run beside it make the numbers too small.\n\n"
+                   "run beside it make the numbers too small. The reference kernels, which are all that "
+                   "32-bit Arm has, have no peak that could be measured.\n\n"
                    "show: prints them.\n\n"
                    "check: lists the sources of energy, whether each is found, denied (and how to grant it), "
                    "failed or absent, and what it "

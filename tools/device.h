@@ -8,6 +8,7 @@
 typedef struct tool_device {
     lutra_device device;
     bool is_measured; /* false: only the caches and the processor's name are known */
+    char how[96];     /* where it is not: what would measure it, or that nothing does */
 } tool_device;
 
 /* Reads what `lutra device measure` left here; without it, asks the system for what it tells. Returns the

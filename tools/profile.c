@@ -46,7 +46,7 @@ static int open_described(const tool_arguments *arguments, tool_device *device)
     if (strcmp(arguments->on, "this") == 0) {
         const int result = tool_device_open(arguments, device);
         if (!result && !device->is_measured) {
-            tool_error("--on this needs this machine's peaks: run 'lutra device measure' first");
+            tool_error("--on this needs this machine's peaks; %s", device->how);
             return TOOL_FAILED;
         }
         return result;

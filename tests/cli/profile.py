@@ -304,6 +304,14 @@ class Device(CommandTest):
         self.assertEqual(result["device"], here()["title"])
         self.assertTrue(all(step["bound"] is None for step in result["steps"]))
 
+    def test_a_level_without_peaks(self):
+        """Nobody is sent to what cannot succeed there."""
+        environment = {**os.environ, "LUTRA_ISA": "reference", "XDG_CACHE_HOME": str(temporary_folder())}
+        self.fails("device", "measure", says="no loop measures the peak of the level reference", env=environment)
+        for arguments in (("device", "show"), ("profile", MODEL, "--on", "this")):
+            result = self.fails(*arguments, says="no loop measures them at the level of kernels reference", env=environment)
+            self.assertNotIn("lutra device measure", result.stderr)
+
     def test_a_level_that_there_is_not(self):
         self.fails("device", "show", says="LUTRA_ISA", env={**os.environ, "LUTRA_ISA": "abacus"})
 
