@@ -375,8 +375,9 @@ LUTRA_API lutra_status lutra_predict(const lutra_model *model, const lutra_devic
                                      const lutra_prediction_options *options, lutra_step_prediction *steps,
                                      lutra_error *error);
 
-/* What the system tells of this machine: title, cores, level of kernels, caches; the energies of bare
- * operations, which are those of any; and the library's own efficiency. All else 0. */
+/* What the system tells of this machine: title, cores, level of kernels, the caches of one of its fastest
+ * cores; the energies of bare operations, which are those of any; and the library's own efficiency. All else
+ * 0. */
 LUTRA_API void lutra_device_look(lutra_device *device);
 
 /* Measures it too: clock, peaks, rates of reading and the kernels' efficiency, in some seconds; the library's
@@ -437,6 +438,8 @@ typedef struct lutra_energy_options {
     size_t batch;        /* pictures of a run; 0: 1 */
     lutra_progress progress;
     void *progress_user;
+    const size_t *cpus; /* [n_cpus] that the context is kept on */
+    size_t n_cpus;      /* 0: it may use any, and the fastest are looked at */
 } lutra_energy_options;
 
 /* Energies in millijoules for one picture. */
@@ -447,8 +450,8 @@ typedef struct lutra_energy {
     double seconds;                /* of the runs */
     size_t n_pictures;
     double celsius_before, celsius_after; /* of the hottest zone; NaN: not to be read */
-    double mhz_before, mhz_after;         /* of the first CPU, at the begin and end of the runs; NaN */
-    bool is_throttled;                    /* the clock fell by more than a tenth, or the kernel says so */
+    double mhz_before, mhz_after; /* of the fastest of the CPUs, at the begin and end of the runs; NaN */
+    bool is_throttled;            /* the clock fell by more than a tenth, or the kernel says so */
 } lutra_energy;
 
 /* Idles, runs `pixels` [batch][input_bytes] again and again, idles; and measures. Errors: those of the meter

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "base/default_threads.h"
 #include "base/sort.h"
 
 #define IDLE_SECONDS 10.0
@@ -29,6 +30,8 @@ typedef struct protocol {
     double idle_seconds, busy_seconds, batch;
     lutra_progress progress;
     void *progress_user;
+    const size_t *cpus; /* [n_cpus] that the runs are on */
+    size_t n_cpus;
     double began;
     lutra_energy *energy;
     lutra_error *error;
@@ -66,20 +69,30 @@ static double hottest(const lutra_world *world)
     return celsius;
 }
 
-static double clock_mhz(const lutra_world *world)
+/* A number of one CPU's, below its folder in /sys; NaN: not to be read. */
+static double of_cpu(const protocol *p, size_t index, const char *what)
 {
-    double khz;
-    return lutra_sys_number(world, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", &khz)
-               ? NAN
-               : 1e-3 * khz;
+    char path[128];
+    double value;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%zu/%s", p->cpus[index], what);
+    return lutra_sys_number(p->world, path, &value) ? NAN : value;
 }
 
-static double throttlings(const lutra_world *world)
+/* Of the fastest, which some of the runs' threads are on: others may idle. */
+static double clock_mhz(const protocol *p)
 {
-    double n;
-    return lutra_sys_number(world, "/sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count", &n)
-               ? 0
-               : n;
+    double khz = NAN;
+    for (size_t i = 0; i < p->n_cpus; i++)
+        khz = fmax(khz, of_cpu(p, i, "cpufreq/scaling_cur_freq"));
+    return 1e-3 * khz;
+}
+
+static double throttlings(const protocol *p)
+{
+    double sum = 0;
+    for (size_t i = 0; i < p->n_cpus; i++)
+        sum += fmax(0, of_cpu(p, i, "thermal_throttle/core_throttle_count"));
+    return sum;
 }
 
 /* ---- phases ------------------------------------------------------------------------------------- */
@@ -167,7 +180,7 @@ static lutra_status run_parts(const protocol *p, sampler *s, part *parts /* [PAR
     do
         status = run_once(p, s);
     while (status == LUTRA_OK && atomic_load(&s->n_readings) == 0);
-    p->energy->mhz_before = clock_mhz(p->world);
+    p->energy->mhz_before = clock_mhz(p);
     if (status || (status = joules_until_now(s, &last_joules, p->error)))
         return status;
     begin = last = now(p);
@@ -184,7 +197,7 @@ static lutra_status run_parts(const protocol *p, sampler *s, part *parts /* [PAR
         last_joules = joules;
         pictures = 0;
     }
-    p->energy->mhz_after = clock_mhz(p->world);
+    p->energy->mhz_after = clock_mhz(p);
     return LUTRA_OK;
 }
 
@@ -224,6 +237,8 @@ lutra_status lutra_measure_energy_in(const lutra_world *world, lutra_meter *mete
                                      const lutra_energy_options *options, lutra_energy *energy,
                                      lutra_error *error)
 {
+    const bool is_kept = options && options->n_cpus > 0;
+    size_t working[LUTRA_MAX_CPUS];
     const protocol p = {
         .world = world,
         .meter = meter,
@@ -233,6 +248,8 @@ lutra_status lutra_measure_energy_in(const lutra_world *world, lutra_meter *mete
         .batch = options && options->batch ? (double)options->batch : 1,
         .progress = options ? options->progress : NULL,
         .progress_user = options ? options->progress_user : NULL,
+        .cpus = is_kept ? options->cpus : working,
+        .n_cpus = is_kept ? options->n_cpus : lutra_working_cpus(world->root, working),
         .began = world->now(world->user),
         .energy = energy,
         .error = error};
@@ -240,13 +257,13 @@ lutra_status lutra_measure_energy_in(const lutra_world *world, lutra_meter *mete
     double before, after;
     lutra_status status;
     *energy = (lutra_energy){.celsius_before = hottest(world)};
-    const double throttled = throttlings(world);
+    const double throttled = throttlings(&p);
     if ((status = await_meter(&p)) || (status = idle(&p, &before)) || (status = work(&p, parts)))
         return status;
     energy->celsius_after = hottest(world);
     if ((status = idle(&p, &after)) || (status = lutra_meter_judge(meter, error)))
         return status;
-    energy->is_throttled = throttlings(world) > throttled || energy->mhz_after < 0.9 * energy->mhz_before;
+    energy->is_throttled = throttlings(&p) > throttled || energy->mhz_after < 0.9 * energy->mhz_before;
     energy->idle_watts = (before + after) / 2;
     conclude(energy, parts);
     return LUTRA_OK;

@@ -5,9 +5,9 @@
 
 #include "profile/meter.h"
 
-/* The caches for data of the first CPU, level 1 first; how many there are. 0 where the system does not tell;
+/* The caches for data of a CPU, level 1 first; how many there are. 0 where the system does not tell;
  * one of a size that cannot be is left out. */
-size_t lutra_read_caches(const lutra_world *world, lutra_cache *caches /* [LUTRA_MAX_CACHES] */);
+size_t lutra_read_caches(const lutra_world *world, size_t cpu, lutra_cache *caches /* [LUTRA_MAX_CACHES] */);
 
 /* Cycles a second: of additions that each wait for the one before. */
 double lutra_measure_clock(void);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/cpu.h"
+#include "base/default_threads.h"
 #include "base/size.h"
 #include "base/text.h"
 #include "profile/device.h"
@@ -47,7 +48,7 @@ static void read_title(const lutra_world *world, char *title, size_t size)
         fclose(file);
 }
 
-void lutra_device_look_in(const lutra_world *world, lutra_device *device)
+void lutra_device_look_in(const lutra_world *world, size_t cpu, lutra_device *device)
 {
     const char *isa;
     *device = (lutra_device){.n_cores = lutra_smaller(lutra_cpu_count(), LUTRA_MAX_CORES),
@@ -57,7 +58,7 @@ void lutra_device_look_in(const lutra_world *world, lutra_device *device)
     set_name(device->core, sizeof device->core, device->title);
     if (lutra_isa(&isa, NULL) == LUTRA_OK)
         snprintf(device->isa, sizeof device->isa, "%s", isa);
-    device->n_caches = lutra_read_caches(world, device->caches);
+    device->n_caches = lutra_read_caches(world, cpu, device->caches);
     /* The bare operations' energies are those of any description (docs/devices.md). */
     device->pj_dram_byte = 162.5;
     device->pj_mac_f32 = 1.69;
@@ -67,7 +68,9 @@ void lutra_device_look_in(const lutra_world *world, lutra_device *device)
 
 void lutra_device_look(lutra_device *device)
 {
-    lutra_device_look_in(&lutra_real_world, device);
+    size_t cpus[LUTRA_MAX_CPUS];
+    lutra_working_cpus("", cpus);
+    lutra_device_look_in(&lutra_real_world, cpus[0], device);
 }
 
 typedef struct measuring {

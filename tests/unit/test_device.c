@@ -232,7 +232,7 @@ static lutra_device look(const char *folder, const char *cpuinfo, const char *si
     fixture_write_text(folder, "proc/cpuinfo", cpuinfo);
     fixture_write_text(folder, "sys/devices/system/cpu/cpu0/cache/index0/size", size);
     fixture_write_text(folder, "sys/devices/system/cpu/cpu0/cache/index0/shared_cpu_list", cpus);
-    lutra_device_look_in(&world, &device);
+    lutra_device_look_in(&world, 0, &device);
     device.clock = measured.clock;
     device.clock_all = measured.clock_all;
     device.macs_per_cycle_f32 = measured.macs_per_cycle_f32;
@@ -285,6 +285,26 @@ static void whatever_the_system_tells(void **state)
     }
     run("rm -rf '%s'", folder);
     free(path);
+    free(folder);
+}
+
+static void caches_are_those_of_the_core(void **state)
+{
+    (void)state;
+    char *folder = fixture_folder();
+    const lutra_world world = {.root = folder};
+    lutra_device device;
+    run("mkdir -p '%s/sys/devices/system/cpu/cpu0/cache/index0'", folder);
+    run("mkdir -p '%s/sys/devices/system/cpu/cpu4/cache/index0'", folder);
+    fixture_write_text(folder, "sys/devices/system/cpu/cpu0/cache/index0/type", "Data\n");
+    fixture_write_text(folder, "sys/devices/system/cpu/cpu0/cache/index0/size", "32K\n");
+    fixture_write_text(folder, "sys/devices/system/cpu/cpu4/cache/index0/type", "Data\n");
+    fixture_write_text(folder, "sys/devices/system/cpu/cpu4/cache/index0/size", "64K\n");
+    lutra_device_look_in(&world, 0, &device);
+    assert_int_equal(device.caches[0].bytes, 32768);
+    lutra_device_look_in(&world, 4, &device);
+    assert_int_equal(device.caches[0].bytes, 65536);
+    run("rm -rf '%s'", folder);
     free(folder);
 }
 
@@ -370,6 +390,7 @@ int main(void)
         cmocka_unit_test(what_is_written_can_be_read),
         cmocka_unit_test(whatever_the_system_tells),
         cmocka_unit_test(a_name_that_is_cut),
+        cmocka_unit_test(caches_are_those_of_the_core),
         cmocka_unit_test(the_smallest_cache),
         cmocka_unit_test(no_peak_to_calibrate_against),
         cmocka_unit_test(measuring_is_cancelled_at_last),

@@ -317,11 +317,15 @@ static void a_file_vanishes_in_a_run(void **state)
     lutra_meter_close(meter);
 }
 
+/* The first of its CPUs does. */
 static void slow_down(fake *f)
 {
     fake_show_rapl(f);
     fake_put(f, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "%.0f\n",
              f->time < 20 ? 2.4e6 : 1.5e6);
+    fake_put(f, "/sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count", "%d\n", f->time > 20);
+    fake_put(f, "/sys/devices/system/cpu/cpu4/cpufreq/scaling_cur_freq", "2200000\n");
+    fake_put(f, "/sys/devices/system/cpu/cpu5/cpufreq/scaling_cur_freq", "600000\n");
     fake_put(f, "/sys/class/thermal/thermal_zone1/temp", "%.0f\n", 40000 + 1000 * f->time);
 }
 
@@ -329,7 +333,9 @@ static void throttling_is_told(void **state)
 {
     fake *f = *state;
     const lutra_load load = {.user = f, .run = work};
-    const lutra_energy_options options = {.idle_seconds = 5, .busy_seconds = 30, .batch = 2};
+    static const size_t first[] = {0}, others[] = {5, 4};
+    lutra_energy_options options = {
+        .idle_seconds = 5, .busy_seconds = 30, .batch = 2, .cpus = first, .n_cpus = 1};
     lutra_meter *meter;
     lutra_energy energy;
     fake_make_rapl(f, 1e9);
@@ -340,6 +346,12 @@ static void throttling_is_told(void **state)
     assert_true(energy.is_throttled);
     assert_true(energy.mhz_before == 2400 && energy.mhz_after == 1500);
     assert_true(energy.celsius_before == 40 && energy.celsius_after > 70);
+    f->time = 0;
+    options.cpus = others;
+    options.n_cpus = 2;
+    assert_int_equal(lutra_measure_energy_in(&f->world, meter, &load, &options, &energy, NULL), LUTRA_OK);
+    assert_false(energy.is_throttled);
+    assert_true(energy.mhz_before == 2200 && energy.mhz_after == 2200);
     lutra_meter_close(meter);
 }
 
