@@ -8,16 +8,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "devices.h"
 #include "inputs.h"
 #include "json.h"
-
-char *tool_device_path(void)
-{
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (cache && *cache == '/')
-        return tool_join(cache, "lutra/device.json");
-    return tool_join(home && *home ? home : ".", ".cache/lutra/device.json");
-}
 
 /* Every folder of `path` that is not there yet. */
 static lutra_status make_folders(char *path, lutra_error *error)
@@ -32,27 +25,53 @@ static lutra_status make_folders(char *path, lutra_error *error)
     return LUTRA_OK;
 }
 
+/* A folder may come from another machine, and LUTRA_ISA asks for other kernels than those that were measured.
+ */
+static bool is_of(const lutra_device *device, const lutra_device *machine)
+{
+    return strcmp(device->title, machine->title) == 0 && strcmp(device->isa, machine->isa) == 0 &&
+           device->n_cores == machine->n_cores;
+}
+
+/* The reference kernels are made of no one instruction, so that they have no peak. */
+static void say_how(tool_device *device)
+{
+    double gmacs;
+    if (lutra_measure_peak(LUTRA_MODE_F32, 1, &gmacs, NULL) == LUTRA_OK && gmacs == 0)
+        snprintf(device->how, sizeof device->how, "no loop measures them at the level of kernels %s",
+                 device->device.isa);
+    else
+        snprintf(device->how, sizeof device->how, "'lutra device measure' measures them once");
+}
+
 int tool_device_open(const tool_arguments *arguments, tool_device *device)
 {
+    lutra_device here;
     lutra_error error;
+    const char *isa;
+    if (lutra_isa(&isa, &error))
+        return tool_fail(&error);
     char *path = tool_device_path();
-    int result = TOOL_DONE;
-    *device = (tool_device){.is_measured = true};
     if (!path)
         return tool_out_of_memory();
-    if (lutra_device_read(path, &device->device, &error)) {
-        if (error.status != LUTRA_ERROR_IO) {
-            tool_error("%s; 'lutra device measure' writes it anew", error.message);
-            result = TOOL_FAILED;
-        }
-        device->is_measured = false;
-        lutra_device_look(&device->device);
-        if (!result)
-            tool_note(arguments,
-                      "this machine's peaks are not known; 'lutra device measure' measures them once");
+    lutra_device_look(&here);
+    const lutra_status status = lutra_device_read(path, &device->device, &error);
+    device->is_measured = status == LUTRA_OK && is_of(&device->device, &here);
+    const bool is_broken = status && status != LUTRA_ERROR_IO;
+    if (is_broken)
+        tool_error("%s; 'lutra device measure' writes it anew", error.message);
+    else if (status == LUTRA_OK && !device->is_measured)
+        tool_note(arguments, "%s is left out: it is of %s (%s, %zu cores), and this is %s (%s, %zu cores)",
+                  path, device->device.title, device->device.isa, device->device.n_cores, here.title,
+                  here.isa, here.n_cores);
+    if (!device->is_measured) {
+        device->device = here;
+        say_how(device);
+        if (!is_broken)
+            tool_note(arguments, "this machine's peaks are not known; %s", device->how);
     }
     free(path);
-    return result;
+    return is_broken ? TOOL_FAILED : TOOL_DONE;
 }
 
 /* ---- commands ---------------------------------------------------------------------------------- */
@@ -154,18 +173,27 @@ static int show(const tool_arguments *arguments)
 
 #define CHECK_SECONDS 2.0
 
-/* What a source gives over two seconds, or until somebody interrupts; its error where that fails. */
+static lutra_status read_a_little_later(lutra_meter *meter, double *joules, lutra_error *error)
+{
+    const struct timespec pause = {.tv_nsec = 50000000};
+    nanosleep(&pause, NULL);
+    return lutra_meter_read(meter, joules, error);
+}
+
+/* What a source gives over two seconds, once it gives anything, or until somebody interrupts; its error where
+ * that fails. */
 static lutra_status read_source(const char *source, const char *command, double *joules, double *seconds,
                                 lutra_error *error)
 {
     lutra_meter *meter = NULL;
+    double first = 0;
     lutra_status status = lutra_meter_open(source, command, &meter, error);
+    while (status == LUTRA_OK && !lutra_meter_speaks(meter) && !tool_interrupted())
+        status = read_a_little_later(meter, &first, error);
     const double begin = tool_seconds();
-    while (status == LUTRA_OK && (*seconds = tool_seconds() - begin) < CHECK_SECONDS && !tool_interrupted()) {
-        const struct timespec pause = {.tv_nsec = 50000000};
-        nanosleep(&pause, NULL);
-        status = lutra_meter_read(meter, joules, error);
-    }
+    while (status == LUTRA_OK && (*seconds = tool_seconds() - begin) < CHECK_SECONDS && !tool_interrupted())
+        status = read_a_little_later(meter, joules, error);
+    *joules -= first;
     lutra_meter_close(meter);
     return status;
 }
@@ -255,11 +283,12 @@ const tool_command tool_command_device = {
                    "keeps them in "
                    "$XDG_CACHE_HOME/lutra/device.json (or ~/.cache/lutra/device.json) for 'lutra profile'. "
                    "Other programs that "
-                   "run beside it make the numbers too small.\n\n"
+                   "run beside it make the numbers too small. The reference kernels, which are all that "
+                   "32-bit Arm has, have no peak that could be measured.\n\n"
                    "show: prints them.\n\n"
                    "check: lists the sources of energy, whether each is found, denied (and how to grant it), "
                    "failed or absent, and what it "
-                   "gives in two seconds.",
+                   "gives in two seconds from its first value on.",
     .examples = "lutra device measure\n"
                 "lutra device show --json\n"
                 "# which energy can be measured here?\n"

@@ -8,13 +8,11 @@
 typedef struct tool_device {
     lutra_device device;
     bool is_measured; /* false: only the caches and the processor's name are known */
+    char how[96];     /* where it is not: what would measure it, or that nothing does */
 } tool_device;
 
-/* Reads what `lutra device measure` left; without it, asks the system for what it tells. Returns the exit
- * status. */
+/* Reads what `lutra device measure` left here; without it, asks the system for what it tells. Returns the
+ * exit status. */
 int tool_device_open(const tool_arguments *arguments, tool_device *device);
-
-/* The file in $XDG_CACHE_HOME/lutra, or ~/.cache/lutra. Allocated; NULL when out of memory. */
-char *tool_device_path(void);
 
 #endif

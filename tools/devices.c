@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "data.h"
-#include "device.h"
 #include "inputs.h"
 #include "suggest.h"
 
@@ -113,6 +112,14 @@ lutra_status tool_device_read(const char *name, lutra_device *device, lutra_erro
     free(path);
     tool_device_names_free(&names);
     return status;
+}
+
+char *tool_device_path(void)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (cache && *cache == '/')
+        return tool_join(cache, "lutra/device.json");
+    return tool_join(home && *home ? home : ".", ".cache/lutra/device.json");
 }
 
 lutra_status tool_devices_check_output(const char *output, lutra_error *error)

@@ -17,6 +17,10 @@ void tool_device_names_free(tool_device_names *names);
  * with the nearest names where there is none of that name. */
 lutra_status tool_device_read(const char *name, lutra_device *device, lutra_error *error);
 
+/* This machine's own: the file in $XDG_CACHE_HOME/lutra, or ~/.cache/lutra. Allocated; NULL when out of
+ * memory. */
+char *tool_device_path(void);
+
 /* Refuses an output that is one of the descriptions that come with Lutra, or this machine's own. */
 lutra_status tool_devices_check_output(const char *output, lutra_error *error);
 

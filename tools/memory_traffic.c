@@ -14,14 +14,17 @@
 
 #define MIB ((size_t)1 << 20)
 
-size_t tool_cache_bytes(void)
+uint64_t tool_cache_bytes(const lutra_device *device, size_t n_threads)
+{
+    return device->n_caches ? lutra_device_cache_bytes(device, device->n_caches - 1, n_threads) : 8 * MIB;
+}
+
+/* Of this machine, however many there are of it. */
+static size_t one_cache(void)
 {
     lutra_device device;
-    size_t largest = 0;
     lutra_device_look(&device);
-    for (size_t i = 0; i < device.n_caches; i++)
-        largest = device.caches[i].bytes > largest ? (size_t)device.caches[i].bytes : largest;
-    return largest ? largest : 8 * MIB;
+    return (size_t)tool_cache_bytes(&device, 1);
 }
 
 /* A sum that is kept, so that the reads are not optimised away. */
@@ -45,8 +48,8 @@ static uint64_t *written_memory(size_t bytes)
 /* ---- emptying the caches ----------------------------------------------------------------------- */
 
 struct tool_evictor {
-    uint64_t *memory; /* n_cpus shares */
-    size_t share, n_cpus;
+    uint64_t *memory; /* [bytes / 8]: all CPUs read the same, and each cache takes it in */
+    size_t bytes, n_cpus;
     size_t *cpus; /* [n_cpus] */
 };
 
@@ -73,12 +76,9 @@ tool_evictor *tool_evictor_create(void)
     for (size_t cpu = 0; evictor->cpus && cpu < CPU_SETSIZE; cpu++)
         if (CPU_ISSET(cpu, &allowed))
             evictor->cpus[evictor->n_cpus++] = cpu;
-    if (evictor->n_cpus) {
-        evictor->share = 2 * tool_cache_bytes() / evictor->n_cpus / MIB * MIB;
-        if (evictor->share < 8 * MIB)
-            evictor->share = 8 * MIB;
-        evictor->memory = written_memory(evictor->n_cpus * evictor->share);
-    }
+    evictor->bytes = 2 * one_cache();
+    if (evictor->n_cpus)
+        evictor->memory = written_memory(evictor->bytes);
     if (!evictor->memory) {
         tool_evictor_free(evictor);
         return NULL;
@@ -106,14 +106,14 @@ static void *evict_one(void *argument)
     return NULL;
 }
 
-bool tool_evict(tool_evictor *evictor)
+size_t tool_evict(tool_evictor *evictor)
 {
     eviction *evictions = calloc(evictor->n_cpus, sizeof *evictions);
     bool done = evictions != NULL;
     for (size_t i = 0; done && i < evictor->n_cpus; i++) {
         eviction *e = &evictions[i];
-        e->memory = evictor->memory + i * (evictor->share / sizeof *evictor->memory);
-        e->bytes = evictor->share;
+        e->memory = evictor->memory;
+        e->bytes = evictor->bytes;
         e->cpu = evictor->cpus[i];
         done = e->started = pthread_create(&e->thread, NULL, evict_one, e) == 0;
     }
@@ -121,7 +121,7 @@ bool tool_evict(tool_evictor *evictor)
         if (evictions[i].started)
             pthread_join(evictions[i].thread, NULL);
     free(evictions);
-    return done;
+    return done ? evictor->n_cpus * evictor->bytes : 0;
 }
 
 /* ---- contention -------------------------------------------------------------------------------- */
@@ -161,7 +161,7 @@ tool_contention *tool_contention_start(size_t n_threads)
     tool_contention *contention = calloc(1, sizeof *contention);
     if (!contention)
         return NULL;
-    contention->share = (tool_cache_bytes() / n_threads / PIECE_BYTES + 16) * PIECE_BYTES;
+    contention->share = (one_cache() / PIECE_BYTES + 16) * PIECE_BYTES;
     contention->readers = calloc(n_threads, sizeof *contention->readers);
     bool started = contention->readers != NULL;
     for (size_t i = 0; started && i < n_threads; i++) {

@@ -31,6 +31,12 @@ static int check(const tool_arguments *arguments)
     }
     if (!bench_check_seed(arguments))
         return TOOL_USAGE;
+    if (arguments->on &&
+        (arguments->n_cpus || arguments->power_meter || arguments->quick || arguments->repeat)) {
+        tool_error(
+            "--cpus, --power-meter, --quick and --repeat say how to run, and with --on nothing is run");
+        return TOOL_USAGE;
+    }
     if (arguments->html && !tool_report_is_built())
         return TOOL_FAILED;
     const char *const not_page[] = {arguments->n_inputs ? arguments->inputs[0] : NULL, arguments->against,
@@ -48,7 +54,7 @@ static int open_described(const tool_arguments *arguments, tool_device *device)
     if (strcmp(arguments->on, "this") == 0) {
         const int result = tool_device_open(arguments, device);
         if (!result && !device->is_measured) {
-            tool_error("--on this needs this machine's peaks: run 'lutra device measure' first");
+            tool_error("--on this needs this machine's peaks; %s", device->how);
             return TOOL_FAILED;
         }
         return result;

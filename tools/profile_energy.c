@@ -25,7 +25,9 @@ static lutra_status measure(profile_result *result, const tool_arguments *argume
                                           .busy_seconds = arguments->quick ? QUICK_BUSY_SECONDS : 0,
                                           .batch = result->batch,
                                           .progress = tool_progress_update,
-                                          .progress_user = progress};
+                                          .progress_user = progress,
+                                          .cpus = arguments->cpus,
+                                          .n_cpus = arguments->n_cpus};
     uint8_t *pixels = calloc(result->batch, result->model->info->input_bytes);
     if (!pixels) {
         *error = (lutra_error){.status = LUTRA_ERROR_MEMORY};

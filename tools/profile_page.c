@@ -21,7 +21,7 @@ static int append_prediction(json_t *list, const profile_result *result, const l
     for (size_t i = 0; i < n && !status; i++)
         seconds += steps[i].seconds;
     free(steps);
-    if (status)
+    if (status || tool_interrupted())
         return tool_fail(&error);
     json_t *json = json_object();
     json_object_set_new(json, "predicted", json_true());

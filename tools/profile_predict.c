@@ -25,7 +25,7 @@ static int predict_steps(profile_result *result)
     }
     result->seconds.p10 = result->seconds.p90 = result->seconds.median;
     free(steps);
-    return status ? tool_fail(&error) : TOOL_DONE;
+    return status || tool_interrupted() ? tool_fail(&error) : TOOL_DONE;
 }
 
 int profile_predict(const bench_models *models, const tool_arguments *arguments, const tool_device *device,

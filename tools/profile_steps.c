@@ -83,7 +83,8 @@ int profile_complete(profile_result *result)
     for (size_t cache = 0; cache < device->n_caches; cache++)
         if (lutra_model_traffic(result->model->model, result->mode, result->batch,
                                 lutra_device_cache_bytes(device, cache, result->threads),
-                                traffic + cache * result->n_steps, &error)) {
+                                traffic + cache * result->n_steps, &error) ||
+            tool_interrupted()) {
             free(traffic);
             return tool_fail(&error);
         }

@@ -66,8 +66,8 @@ static bool is_bf16(const bench_models *models, const bench_model *model)
 
 /* ---- measured ---------------------------------------------------------------------------------- */
 
-/* What crosses from main memory in one run behind another, by the model of the last cache, and what the bare
- * operations and these bytes take at the least. */
+/* What crosses from main memory in one run behind another, by the model of the last caches that the threads
+ * have, and what the bare operations and these bytes take at the least. */
 static int set_counts(json_t *json, const bench_result *result)
 {
     const lutra_model *model = result->model->model;
@@ -80,8 +80,8 @@ static int set_counts(json_t *json, const bench_result *result)
     if (!bytes)
         return tool_out_of_memory();
     lutra_device_look(&device);
-    lutra_status status =
-        lutra_model_traffic(model, settings->mode, settings->batch, tool_cache_bytes(), bytes, &error);
+    lutra_status status = lutra_model_traffic(model, settings->mode, settings->batch,
+                                              tool_cache_bytes(&device, settings->threads), bytes, &error);
     for (size_t i = 0; i < n && status == LUTRA_OK; i++) {
         lutra_step_info info;
         status = lutra_model_step(model, i, &info, &error);
@@ -89,7 +89,7 @@ static int set_counts(json_t *json, const bench_result *result)
         pj += lutra_device_mac_energy(&device, &info, settings->mode) * (double)(info.macs * settings->batch);
     }
     free(bytes);
-    if (status)
+    if (status || tool_interrupted())
         return tool_fail(&error);
     json_object_set_new(json, "dram_bytes", tool_json_size(dram_bytes));
     json_object_set_new(json, "mj_lower_bound",
@@ -168,7 +168,7 @@ static int predict(study *s, const bench_models *models, const bench_model *mode
     lutra_error error;
     if (!steps)
         return tool_out_of_memory();
-    if (lutra_predict(model->model, device, &options, steps, &error)) {
+    if (lutra_predict(model->model, device, &options, steps, &error) || tool_interrupted()) {
         free(steps);
         return tool_fail(&error);
     }

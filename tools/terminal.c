@@ -44,7 +44,7 @@ void tool_note(const tool_arguments *tool, const char *format, ...)
 
 int tool_fail(const lutra_error *error)
 {
-    if (error->status == LUTRA_ERROR_CANCELLED || tool_interrupted()) {
+    if (tool_interrupted() || error->status == LUTRA_ERROR_CANCELLED) {
         tool_error("interrupted");
         return TOOL_INTERRUPTED;
     }

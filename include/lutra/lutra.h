@@ -376,8 +376,9 @@ LUTRA_API lutra_status lutra_predict(const lutra_model *model, const lutra_devic
                                      const lutra_prediction_options *options, lutra_step_prediction *steps,
                                      lutra_error *error);
 
-/* What the system tells of this machine: title, cores, level of kernels, caches; the energies of bare
- * operations, which are those of any; and the library's own efficiency. All else 0. */
+/* What the system tells of this machine: title, cores, level of kernels, the caches of one of its fastest
+ * cores; the energies of bare operations, which are those of any; and the library's own efficiency. All else
+ * 0. */
 LUTRA_API void lutra_device_look(lutra_device *device);
 
 /* Measures it too: clock, peaks, rates of reading and the kernels' efficiency, in some seconds; the library's
@@ -394,14 +395,15 @@ LUTRA_API lutra_status lutra_device_write(const char *path, const lutra_device *
 
 typedef struct lutra_counter lutra_counter;
 
-/* Counts the lines that the last cache misses, by the processor's own counter, of this process and the
- * threads that it starts from now on: open it before a context. Errors: IO (perf_event_open says why; the
- * message says how to grant it), MEMORY. */
+/* Counts the lines that are read and that the last cache misses, by the processor's own counter, of this
+ * process and the threads that it starts from now on: open it before a context. Errors: IO (perf_event_open
+ * says why; the message says how to grant it), UNSUPPORTED (the processor does not count them, or not all the
+ * time), MEMORY. */
 LUTRA_API lutra_status lutra_counter_open(lutra_counter **counter, lutra_error *error);
 /* Counts the bytes that the memory controllers move to and fro, for all programs of the machine. Errors: IO,
  * UNSUPPORTED (the kernel shows none), MEMORY. */
 LUTRA_API lutra_status lutra_counter_open_memory(lutra_counter **counter, lutra_error *error);
-/* Bytes; differences between two readings tell. Errors: IO. */
+/* Bytes; differences between two readings tell. Errors: IO, UNSUPPORTED (not all the time was counted). */
 LUTRA_API lutra_status lutra_counter_read(lutra_counter *counter, uint64_t *bytes, lutra_error *error);
 LUTRA_API void lutra_counter_close(lutra_counter *counter); /* NULL is fine */
 
@@ -427,6 +429,9 @@ LUTRA_API const char *lutra_meter_what(const lutra_meter *meter); /* what is mea
  * change evenly between two readings. Errors: IO, FORMAT, UNSUPPORTED (a battery that is not discharging),
  * MEMORY (or no descriptor is left). */
 LUTRA_API lutra_status lutra_meter_read(lutra_meter *meter, double *joules, lutra_error *error);
+/* Whether it has given anything yet: a program of the user's takes its time to begin, and what is drawn until
+ * then is not among the joules. One that gives nothing for five seconds fails to be read. */
+LUTRA_API bool lutra_meter_speaks(const lutra_meter *meter);
 
 typedef struct lutra_energy_options {
     double idle_seconds; /* before and again behind the runs, at least half a second each; 0: 10 */
@@ -434,6 +439,8 @@ typedef struct lutra_energy_options {
     size_t batch;        /* pictures of a run; 0: 1 */
     lutra_progress progress;
     void *progress_user;
+    const size_t *cpus; /* [n_cpus] that the context is kept on */
+    size_t n_cpus;      /* 0: it may use any, and the fastest are looked at */
 } lutra_energy_options;
 
 /* Energies in millijoules for one picture. */
@@ -444,8 +451,8 @@ typedef struct lutra_energy {
     double seconds;                /* of the runs */
     size_t n_pictures;
     double celsius_before, celsius_after; /* of the hottest zone; NaN: not to be read */
-    double mhz_before, mhz_after;         /* of the first CPU, at the begin and end of the runs; NaN */
-    bool is_throttled;                    /* the clock fell by more than a tenth, or the kernel says so */
+    double mhz_before, mhz_after; /* of the fastest of the CPUs, at the begin and end of the runs; NaN */
+    bool is_throttled;            /* the clock fell by more than a tenth, or the kernel says so */
 } lutra_energy;
 
 /* Idles, runs `pixels` [batch][input_bytes] again and again, idles; and measures. Errors: those of the meter

@@ -33,18 +33,19 @@ static long long capacity_of(const char *root, size_t cpu)
  * by some per cent with the luck of their silicon, and the single "prime" core of a phone by a tenth or two
  * from the large ones beside it; small cores reach half at the most. Tasks are handed out one by one, so the
  * slower ones hold nobody up. */
-static size_t count_fastest(const char *root, const size_t *allowed, size_t n_allowed)
+size_t lutra_fastest_cpus(const char *root, const size_t *allowed, size_t n_allowed, size_t *fastest)
 {
     long long most = 0;
+    bool is_known = true;
     size_t n = 0;
     for (size_t i = 0; i < n_allowed; i++) {
         const long long capacity = capacity_of(root, allowed[i]);
-        if (capacity <= 0)
-            return n_allowed;
+        is_known &= capacity > 0;
         most = capacity > most ? capacity : most;
     }
     for (size_t i = 0; i < n_allowed; i++)
-        n += capacity_of(root, allowed[i]) >= most - most / 4;
+        if (!is_known || capacity_of(root, allowed[i]) >= most - most / 4)
+            fastest[n++] = allowed[i];
     return n;
 }
 
@@ -123,19 +124,38 @@ static size_t quota(const char *root)
 
 size_t lutra_useful_threads(const char *root, const size_t *allowed, size_t n_allowed)
 {
-    const size_t paid = quota(root), fastest = count_fastest(root, allowed, n_allowed);
+    size_t cpus[LUTRA_MAX_CPUS];
+    const size_t paid = quota(root), fastest = lutra_fastest_cpus(root, allowed, n_allowed, cpus);
     const size_t n = fastest < paid ? fastest : paid;
     return n < 1 ? 1 : n < LUTRA_MAX_THREADS ? n : LUTRA_MAX_THREADS;
 }
 
-size_t lutra_default_threads(void)
+/* 0: there are more than the set has room for. */
+static size_t allowed_cpus(size_t *cpus /* [LUTRA_MAX_CPUS] */)
 {
     cpu_set_t mask;
-    size_t allowed[CPU_SETSIZE], n = 0;
-    if (sched_getaffinity(0, sizeof mask, &mask)) /* more CPUs than the set has room for */
-        return lutra_cpu_count() < LUTRA_MAX_THREADS ? lutra_cpu_count() : LUTRA_MAX_THREADS;
-    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+    size_t n = 0;
+    if (sched_getaffinity(0, sizeof mask, &mask))
+        return 0;
+    for (size_t cpu = 0; cpu < LUTRA_MAX_CPUS; cpu++)
         if (CPU_ISSET(cpu, &mask))
-            allowed[n++] = cpu;
+            cpus[n++] = cpu;
+    return n;
+}
+
+size_t lutra_working_cpus(const char *root, size_t *cpus /* [LUTRA_MAX_CPUS] */)
+{
+    size_t n = allowed_cpus(cpus);
+    if (n == 0)
+        cpus[n++] = 0;
+    return lutra_fastest_cpus(root, cpus, n, cpus);
+}
+
+size_t lutra_default_threads(void)
+{
+    size_t allowed[LUTRA_MAX_CPUS];
+    const size_t n = allowed_cpus(allowed);
+    if (n == 0)
+        return lutra_cpu_count() < LUTRA_MAX_THREADS ? lutra_cpu_count() : LUTRA_MAX_THREADS;
     return lutra_useful_threads("", allowed, n);
 }

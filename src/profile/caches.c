@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The caches of this machine, as sysfs tells. */
+/* The caches of a CPU of this machine, as sysfs tells. */
 #include <stdio.h>
 #include <string.h>
 
@@ -12,10 +12,11 @@
 #define LEAST_BYTES ((uint64_t)1 << 10)
 #define MOST_BYTES ((uint64_t)1 << 30)
 
-static bool read_text(const lutra_world *world, size_t index, const char *what, char *text, size_t size)
+static bool read_text(const lutra_world *world, size_t cpu, size_t index, const char *what, char *text,
+                      size_t size)
 {
     char path[96];
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%zu/%s", index, what);
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%zu/cache/index%zu/%s", cpu, index, what);
     return lutra_sys_text(world, path, text, size) == 0;
 }
 
@@ -49,20 +50,20 @@ static size_t count_cpus(const char *list)
     return n;
 }
 
-size_t lutra_read_caches(const lutra_world *world, lutra_cache *caches /* [LUTRA_MAX_CACHES] */)
+size_t lutra_read_caches(const lutra_world *world, size_t cpu, lutra_cache *caches /* [LUTRA_MAX_CACHES] */)
 {
     size_t n = 0;
     for (size_t index = 0; index < MAX_INDICES && n < LUTRA_MAX_CACHES; index++) {
         char text[256];
         uint64_t bytes;
-        if (!read_text(world, index, "type", text, sizeof text))
+        if (!read_text(world, cpu, index, "type", text, sizeof text))
             break;
         if (strncmp(text, "Instruction", strlen("Instruction")) == 0 ||
-            !read_text(world, index, "size", text, sizeof text) || !(bytes = parse_size(text)))
+            !read_text(world, cpu, index, "size", text, sizeof text) || !(bytes = parse_size(text)))
             continue;
         caches[n] = (lutra_cache){.bytes = bytes};
         caches[n].shared_by =
-            read_text(world, index, "shared_cpu_list", text, sizeof text) ? count_cpus(text) : 1;
+            read_text(world, cpu, index, "shared_cpu_list", text, sizeof text) ? count_cpus(text) : 1;
         caches[n].shared_by += caches[n].shared_by == 0;
         n++;
     }

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Traffic as the hardware counts it. Misses of the last cache: what a processor takes for those lines that
- * came from memory, be it for the program or for its prefetcher, differs between processors. Bytes of the
+ * Traffic as the hardware counts it. Reads that the last cache misses: perf's own event of that name, not its
+ * "cache misses", which are refills of the first cache on Arm and misses of the second on AMD's Zen. Whether
+ * they are the program's alone or its prefetcher's too differs between processors. Bytes of the
  * memory controllers (Intel's uncore_imc, of servers and of clients): nothing is missing in them, and nothing
  * tells whose they are.
  */
 #include "profile/counter.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
 #include "profile/perf_events.h"
 
-#define TYPE_HARDWARE 0 /* PERF_TYPE_HARDWARE of linux/perf_event.h */
-#define CACHE_MISSES 3  /* PERF_COUNT_HW_CACHE_MISSES */
+/* Of linux/perf_event.h. */
+#define TYPE_CACHE 3                        /* PERF_TYPE_HW_CACHE */
+#define LAST_CACHE_MISSES UINT64_C(0x10002) /* PERF_COUNT_HW_CACHE_LL, OP_READ << 8, RESULT_MISS << 16 */
 #define LINE 64
 #define GRANT "sudo sysctl kernel.perf_event_paranoid=1"
 #define MOST_CONTROLLERS 32 /* of one name, numbered from 0 */
@@ -46,6 +49,26 @@ static lutra_status create(const lutra_world *world, lutra_counter **counter, lu
     return status;
 }
 
+static lutra_status fail_misses(int error_number, lutra_error *error)
+{
+    switch (error_number) {
+    case ENOENT:
+    case EINVAL:
+    case EOPNOTSUPP:
+    case ENODEV:
+    case ENOSYS:
+        return lutra_fail(error, LUTRA_ERROR_UNSUPPORTED, NULL, LUTRA_NO_OFFSET,
+                          "the processor, or the kernel, counts no misses of the last cache");
+    case EBUSY:
+        return lutra_fail(
+            error, LUTRA_ERROR_UNSUPPORTED, NULL, LUTRA_NO_OFFSET,
+            "misses of the last cache were counted a part of the time alone: other programs have "
+            "the counters, or some CPUs none");
+    default:
+        return lutra_sys_fail(error_number, "perf_event_open", GRANT, error);
+    }
+}
+
 /* A counter that cannot be read is none. */
 static lutra_status finish(lutra_status status, lutra_counter **counter, lutra_error *error)
 {
@@ -64,9 +87,9 @@ lutra_status lutra_counter_open_in(const lutra_world *world, lutra_counter **cou
     lutra_status status = create(world, counter, error);
     if (status)
         return status;
-    (*counter)->descriptor = world->perf_open(world->user, TYPE_HARDWARE, CACHE_MISSES, LUTRA_THIS_PROCESS);
+    (*counter)->descriptor = world->perf_open(world->user, TYPE_CACHE, LAST_CACHE_MISSES, LUTRA_THIS_PROCESS);
     if ((*counter)->descriptor < 0)
-        status = lutra_sys_fail(-(*counter)->descriptor, "perf_event_open", GRANT, error);
+        status = fail_misses(-(*counter)->descriptor, error);
     return finish(status, counter, error);
 }
 
@@ -117,7 +140,7 @@ static lutra_status read_misses(const lutra_counter *counter, uint64_t *bytes, l
     uint64_t misses = 0;
     const int failed = -counter->world.perf_read(counter->world.user, counter->descriptor, &misses);
     *bytes = misses * LINE;
-    return failed ? lutra_sys_fail(failed, "perf_event_open", GRANT, error) : LUTRA_OK;
+    return failed ? fail_misses(failed, error) : LUTRA_OK;
 }
 
 lutra_status lutra_counter_read(lutra_counter *counter, uint64_t *bytes, lutra_error *error)

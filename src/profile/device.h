@@ -16,7 +16,7 @@ extern const lutra_efficiency lutra_default_efficiency;
 lutra_status lutra_device_of_json(const json_t *json, const char *path, lutra_status refusal,
                                   lutra_device *device, lutra_error *error);
 
-/* lutra_device_look in another world. */
-void lutra_device_look_in(const lutra_world *world, lutra_device *device);
+/* lutra_device_look in another world, with the caches of `cpu`. */
+void lutra_device_look_in(const lutra_world *world, size_t cpu, lutra_device *device);
 
 #endif

@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Idle, run, idle: what the machine draws without the runs is taken to change evenly from the first idle time
- * to the second, so that their mean is what it would have drawn meanwhile.
+ * to the second, so that their mean is what it would have drawn meanwhile. While it runs, the meter is read
+ * beside the runs: between two of them it would see what the machine draws in a pause, which the reading
+ * itself makes longer where it has to start a program.
  */
 #include "profile/energy.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
+#include "base/default_threads.h"
 #include "base/sort.h"
 
 #define IDLE_SECONDS 10.0
 #define BUSY_SECONDS 30.0
-#define SETTLING 0.1 /* of an idle time, that does not count: clocks and fans come down */
-#define STEP_SECONDS 0.1
-#define LEAST_READINGS 5    /* of an idle time, however short: one alone is no power */
-#define LONGEST_SILENCE 0.1 /* seconds between two readings during a run */
+#define SETTLING 0.1     /* of an idle time, that does not count: clocks and fans come down */
+#define STEP_SECONDS 0.1 /* between two readings */
+#define LEAST_READINGS 5 /* of an idle time, however short: one alone is no power */
 #define MAX_ZONES 32
 #define PARTS 10
 
@@ -26,6 +30,8 @@ typedef struct protocol {
     double idle_seconds, busy_seconds, batch;
     lutra_progress progress;
     void *progress_user;
+    const size_t *cpus; /* [n_cpus] that the runs are on */
+    size_t n_cpus;
     double began;
     lutra_energy *energy;
     lutra_error *error;
@@ -63,20 +69,30 @@ static double hottest(const lutra_world *world)
     return celsius;
 }
 
-static double clock_mhz(const lutra_world *world)
+/* A number of one CPU's, below its folder in /sys; NaN: not to be read. */
+static double of_cpu(const protocol *p, size_t index, const char *what)
 {
-    double khz;
-    return lutra_sys_number(world, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", &khz)
-               ? NAN
-               : 1e-3 * khz;
+    char path[128];
+    double value;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%zu/%s", p->cpus[index], what);
+    return lutra_sys_number(p->world, path, &value) ? NAN : value;
 }
 
-static double throttlings(const lutra_world *world)
+/* Of the fastest, which some of the runs' threads are on: others may idle. */
+static double clock_mhz(const protocol *p)
 {
-    double n;
-    return lutra_sys_number(world, "/sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count", &n)
-               ? 0
-               : n;
+    double khz = NAN;
+    for (size_t i = 0; i < p->n_cpus; i++)
+        khz = fmax(khz, of_cpu(p, i, "cpufreq/scaling_cur_freq"));
+    return 1e-3 * khz;
+}
+
+static double throttlings(const protocol *p)
+{
+    double sum = 0;
+    for (size_t i = 0; i < p->n_cpus; i++)
+        sum += fmax(0, of_cpu(p, i, "thermal_throttle/core_throttle_count"));
+    return sum;
 }
 
 /* ---- phases ------------------------------------------------------------------------------------- */
@@ -113,24 +129,88 @@ static lutra_status idle(const protocol *p, double *watts)
     return LUTRA_OK;
 }
 
-static lutra_status work(const protocol *p, part *parts /* [PARTS] */)
+/* What reads the meter beside the runs. */
+typedef struct sampler {
+    lutra_meter *meter;
+    pthread_mutex_t mutex; /* of the meter */
+    atomic_size_t n_readings;
+    atomic_bool failed; /* `error` says why, from then on */
+    lutra_error error;
+} sampler;
+
+static void sample(void *argument)
 {
-    const double begin = now(p);
-    double joules, last_joules, last = begin, pictures = 0;
-    size_t n = 0;
-    lutra_status status = lutra_meter_read(p->meter, &last_joules, p->error);
-    while (status == LUTRA_OK && n < PARTS) {
-        if ((status = p->load->run(p->load->user, p->error)) ||
-            (status = lutra_meter_read(p->meter, &joules, p->error)) || (status = report(p, "running")))
+    sampler *s = argument;
+    double joules;
+    if (atomic_load(&s->failed))
+        return;
+    pthread_mutex_lock(&s->mutex);
+    const lutra_status status = lutra_meter_read(s->meter, &joules, &s->error);
+    pthread_mutex_unlock(&s->mutex);
+    if (status)
+        atomic_store(&s->failed, true);
+    atomic_fetch_add(&s->n_readings, 1);
+}
+
+static lutra_status joules_until_now(sampler *s, double *joules, lutra_error *error)
+{
+    pthread_mutex_lock(&s->mutex);
+    const lutra_status status = lutra_meter_tell(s->meter, joules, error);
+    pthread_mutex_unlock(&s->mutex);
+    return status;
+}
+
+static lutra_status run_once(const protocol *p, sampler *s)
+{
+    lutra_status status = p->load->run(p->load->user, p->error);
+    if (status == LUTRA_OK)
+        status = report(p, "running");
+    if (status || !atomic_load(&s->failed))
+        return status;
+    if (p->error)
+        *p->error = s->error;
+    return s->error.status;
+}
+
+/* The parts begin once the machine has been seen at work. */
+static lutra_status run_parts(const protocol *p, sampler *s, part *parts /* [PARTS] */)
+{
+    double joules, last_joules, begin, last, pictures = 0;
+    lutra_status status;
+    do
+        status = run_once(p, s);
+    while (status == LUTRA_OK && atomic_load(&s->n_readings) == 0);
+    p->energy->mhz_before = clock_mhz(p);
+    if (status || (status = joules_until_now(s, &last_joules, p->error)))
+        return status;
+    begin = last = now(p);
+    for (size_t n = 0; n < PARTS;) {
+        if ((status = run_once(p, s)))
             return status;
         pictures += p->batch;
         if (now(p) - begin < p->busy_seconds * (double)(n + 1) / PARTS)
             continue;
+        if ((status = joules_until_now(s, &joules, p->error)))
+            return status;
         parts[n++] = (part){.seconds = now(p) - last, .joules = joules - last_joules, .pictures = pictures};
         last = now(p);
         last_joules = joules;
         pictures = 0;
     }
+    p->energy->mhz_after = clock_mhz(p);
+    return LUTRA_OK;
+}
+
+static lutra_status work(const protocol *p, part *parts /* [PARTS] */)
+{
+    sampler s = {.meter = p->meter, .mutex = PTHREAD_MUTEX_INITIALIZER};
+    lutra_sampling *sampling;
+    lutra_status status =
+        p->world->begin_sampling(p->world->user, STEP_SECONDS, sample, &s, &sampling, p->error);
+    if (status)
+        return status;
+    status = run_parts(p, &s, parts);
+    p->world->end_sampling(p->world->user, sampling);
     return status;
 }
 
@@ -157,6 +237,8 @@ lutra_status lutra_measure_energy_in(const lutra_world *world, lutra_meter *mete
                                      const lutra_energy_options *options, lutra_energy *energy,
                                      lutra_error *error)
 {
+    const bool is_kept = options && options->n_cpus > 0;
+    size_t working[LUTRA_MAX_CPUS];
     const protocol p = {
         .world = world,
         .meter = meter,
@@ -166,6 +248,8 @@ lutra_status lutra_measure_energy_in(const lutra_world *world, lutra_meter *mete
         .batch = options && options->batch ? (double)options->batch : 1,
         .progress = options ? options->progress : NULL,
         .progress_user = options ? options->progress_user : NULL,
+        .cpus = is_kept ? options->cpus : working,
+        .n_cpus = is_kept ? options->n_cpus : lutra_working_cpus(world->root, working),
         .began = world->now(world->user),
         .energy = energy,
         .error = error};
@@ -173,17 +257,13 @@ lutra_status lutra_measure_energy_in(const lutra_world *world, lutra_meter *mete
     double before, after;
     lutra_status status;
     *energy = (lutra_energy){.celsius_before = hottest(world)};
-    const double throttled = throttlings(world);
-    if ((status = await_meter(&p)) || (status = idle(&p, &before)) || (status = load->run(load->user, error)))
+    const double throttled = throttlings(&p);
+    if ((status = await_meter(&p)) || (status = idle(&p, &before)) || (status = work(&p, parts)))
         return status;
-    energy->mhz_before = clock_mhz(world);
-    if ((status = work(&p, parts)))
-        return status;
-    energy->mhz_after = clock_mhz(world);
     energy->celsius_after = hottest(world);
     if ((status = idle(&p, &after)) || (status = lutra_meter_judge(meter, error)))
         return status;
-    energy->is_throttled = throttlings(world) > throttled || energy->mhz_after < 0.9 * energy->mhz_before;
+    energy->is_throttled = throttlings(&p) > throttled || energy->mhz_after < 0.9 * energy->mhz_before;
     energy->idle_watts = (before + after) / 2;
     conclude(energy, parts);
     return LUTRA_OK;
@@ -195,45 +275,20 @@ typedef struct inference {
     lutra_context *context;
     const uint8_t *pixels;
     size_t batch;
-    lutra_meter *meter;
-    double last_reading;
-    lutra_status status;
-    lutra_error *error;
 } inference;
-
-/* A run may take seconds, in which a meter of power would see only its end. */
-static void read_between_steps(void *user, const lutra_step_result *result)
-{
-    inference *i = user;
-    const double time = lutra_real_world.now(NULL);
-    double joules;
-    (void)result;
-    if (i->status || time - i->last_reading < LONGEST_SILENCE)
-        return;
-    i->last_reading = time;
-    i->status = lutra_meter_read(i->meter, &joules, i->error);
-}
 
 static lutra_status infer(void *user, lutra_error *error)
 {
-    inference *i = user;
-    i->error = error;
-    const lutra_status status = lutra_context_run(i->context, i->pixels, i->batch, NULL, NULL, error);
-    return status ? status : i->status;
+    const inference *i = user;
+    return lutra_context_run(i->context, i->pixels, i->batch, NULL, NULL, error);
 }
 
 lutra_status lutra_measure_energy(lutra_meter *meter, lutra_context *context, const uint8_t *pixels,
                                   const lutra_energy_options *options, lutra_energy *energy,
                                   lutra_error *error)
 {
-    inference i = {.context = context,
-                   .pixels = pixels,
-                   .batch = options && options->batch ? options->batch : 1,
-                   .meter = meter};
+    inference i = {
+        .context = context, .pixels = pixels, .batch = options && options->batch ? options->batch : 1};
     const lutra_load load = {.user = &i, .run = infer};
-    lutra_context_observe(context, read_between_steps, &i);
-    const lutra_status status =
-        lutra_measure_energy_in(&lutra_real_world, meter, &load, options, energy, error);
-    lutra_context_observe(context, NULL, NULL);
-    return status;
+    return lutra_measure_energy_in(&lutra_real_world, meter, &load, options, energy, error);
 }

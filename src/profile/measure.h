@@ -5,12 +5,16 @@
 
 #include "profile/meter.h"
 
-/* The caches for data of the first CPU, level 1 first; how many there are. 0 where the system does not tell;
+/* The caches for data of a CPU, level 1 first; how many there are. 0 where the system does not tell;
  * one of a size that cannot be is left out. */
-size_t lutra_read_caches(const lutra_world *world, lutra_cache *caches /* [LUTRA_MAX_CACHES] */);
+size_t lutra_read_caches(const lutra_world *world, size_t cpu, lutra_cache *caches /* [LUTRA_MAX_CACHES] */);
 
 /* Cycles a second: of additions that each wait for the one before. */
 double lutra_measure_clock(void);
+
+/* Bytes that `n_threads` are to read together so that they come from main memory: four times the last caches
+ * that they have, within bounds that a machine with `memory` bytes can spare. */
+size_t lutra_bytes_beyond_caches(const lutra_device *device, size_t n_threads, uint64_t memory);
 
 /* Bytes a second that `n_threads` read together, each through `bytes` of its own (what the loop reads in a
  * turn, at least) again and again. */

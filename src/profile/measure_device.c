@@ -2,8 +2,10 @@
 /* This machine's description: what the system tells of it, and what loops of one kind of work measure. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cpu.h"
+#include "base/default_threads.h"
 #include "base/size.h"
 #include "base/text.h"
 #include "profile/device.h"
@@ -12,7 +14,7 @@
 #define MIB ((size_t)1 << 20)
 #define ROUNDS 5 /* of which the best counts: others on the machine only ever make it slower */
 #define LEAST_MEMORY (64 * MIB)
-#define MOST_MEMORY (512 * MIB)
+#define MOST_MEMORY ((SIZE_MAX > UINT32_MAX ? 4096 : 512) * MIB) /* and a quarter of what there is */
 
 #define NAMELESS "this machine"
 
@@ -46,7 +48,7 @@ static void read_title(const lutra_world *world, char *title, size_t size)
         fclose(file);
 }
 
-void lutra_device_look_in(const lutra_world *world, lutra_device *device)
+void lutra_device_look_in(const lutra_world *world, size_t cpu, lutra_device *device)
 {
     const char *isa;
     *device = (lutra_device){.n_cores = lutra_smaller(lutra_cpu_count(), LUTRA_MAX_CORES),
@@ -56,7 +58,7 @@ void lutra_device_look_in(const lutra_world *world, lutra_device *device)
     set_name(device->core, sizeof device->core, device->title);
     if (lutra_isa(&isa, NULL) == LUTRA_OK)
         snprintf(device->isa, sizeof device->isa, "%s", isa);
-    device->n_caches = lutra_read_caches(world, device->caches);
+    device->n_caches = lutra_read_caches(world, cpu, device->caches);
     /* The bare operations' energies are those of any description (docs/devices.md). */
     device->pj_dram_byte = 162.5;
     device->pj_mac_f32 = 1.69;
@@ -66,7 +68,9 @@ void lutra_device_look_in(const lutra_world *world, lutra_device *device)
 
 void lutra_device_look(lutra_device *device)
 {
-    lutra_device_look_in(&lutra_real_world, device);
+    size_t cpus[LUTRA_MAX_CPUS];
+    lutra_working_cpus("", cpus);
+    lutra_device_look_in(&lutra_real_world, cpus[0], device);
 }
 
 typedef struct measuring {
@@ -120,16 +124,25 @@ static lutra_status measure_caches(const measuring *m)
     return LUTRA_OK;
 }
 
+size_t lutra_bytes_beyond_caches(const lutra_device *device, size_t n_threads, uint64_t memory)
+{
+    const uint64_t most = memory / 4 < MOST_MEMORY ? memory / 4 : MOST_MEMORY;
+    const uint64_t wanted =
+        device->n_caches ? 4 * lutra_device_cache_bytes(device, device->n_caches - 1, n_threads) : 0;
+    const uint64_t bytes = wanted < most ? wanted : most;
+    return bytes < LEAST_MEMORY ? LEAST_MEMORY : (size_t)bytes;
+}
+
 static lutra_status measure_memory(const measuring *m)
 {
     lutra_device *d = m->device;
-    const uint64_t wanted = d->n_caches ? 4 * d->caches[d->n_caches - 1].bytes : LEAST_MEMORY;
-    const size_t bytes = wanted < LEAST_MEMORY  ? LEAST_MEMORY
-                         : wanted > MOST_MEMORY ? MOST_MEMORY
-                                                : (size_t)wanted;
-    lutra_status status = lutra_measure_reading(1, bytes, &d->dram_one_core, m->error);
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    const uint64_t memory = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+    const size_t one = lutra_bytes_beyond_caches(d, 1, memory);
+    const size_t all = lutra_bytes_beyond_caches(d, m->n_threads, memory);
+    lutra_status status = lutra_measure_reading(1, one, &d->dram_one_core, m->error);
     if (status == LUTRA_OK)
-        status = lutra_measure_reading(m->n_threads, bytes / m->n_threads, &d->dram_all_cores, m->error);
+        status = lutra_measure_reading(m->n_threads, all / m->n_threads, &d->dram_all_cores, m->error);
     if (d->dram_all_cores < d->dram_one_core)
         d->dram_all_cores = d->dram_one_core;
     return status;
@@ -165,14 +178,12 @@ lutra_status lutra_device_measure(lutra_device *device, lutra_progress progress,
                          .n_threads =
                              device->n_cores < LUTRA_MAX_THREADS ? device->n_cores : LUTRA_MAX_THREADS,
                          .error = error};
-    for (size_t i = 0; i < n_parts; i++) {
-        if (progress && !progress(user, parts[i].what, i, n_parts))
+    for (size_t i = 0; i <= n_parts; i++) {
+        if (progress && !progress(user, i < n_parts ? parts[i].what : "done", i, n_parts))
             return lutra_fail(error, LUTRA_ERROR_CANCELLED, NULL, LUTRA_NO_OFFSET, "cancelled");
-        const lutra_status status = parts[i].measure(&m);
+        const lutra_status status = i < n_parts ? parts[i].measure(&m) : LUTRA_OK;
         if (status)
             return status;
     }
-    if (progress)
-        progress(user, "done", n_parts, n_parts);
     return LUTRA_OK;
 }

@@ -26,7 +26,7 @@ struct lutra_meter {
     void *state;
     double joules, first_joules; /* since it was opened; what its source began with */
     double last_time, last_watts;
-    bool has_power, speaks;
+    bool is_power, has_power, speaks;
     double distinct[MOST_DISTINCT];
     size_t n_distinct;
 };
@@ -76,6 +76,7 @@ static lutra_status open_source(const lutra_world *world, const struct source *s
     meter->last_time = world->now(world->user);
     if (status == LUTRA_OK && (status = read_source(meter, &first, error)) == LUTRA_OK) {
         meter->first_joules = first.value;
+        meter->is_power = first.is_power;
         meter->has_power = first.is_power && first.is_new;
         meter->last_watts = first.value;
         meter->speaks = first.is_new;
@@ -147,28 +148,41 @@ static void count_distinct(lutra_meter *meter, double value)
         meter->distinct[meter->n_distinct++] = value;
 }
 
+static void take(lutra_meter *meter, const lutra_reading *reading, double *joules)
+{
+    const double now = meter->world.now(meter->world.user);
+    if (!reading->is_power) {
+        meter->joules = reading->value - meter->first_joules;
+    } else if (reading->is_new) {
+        const double before = meter->has_power ? meter->last_watts : reading->value;
+        meter->joules += (now - meter->last_time) * (before + reading->value) / 2;
+        meter->last_watts = reading->value;
+        meter->has_power = true;
+        count_distinct(meter, reading->value);
+    } else if (meter->has_power) {
+        meter->joules += (now - meter->last_time) * meter->last_watts;
+    }
+    meter->speaks |= reading->is_new;
+    meter->last_time = now;
+    *joules = meter->joules;
+}
+
 lutra_status lutra_meter_read(lutra_meter *meter, double *joules, lutra_error *error)
 {
     lutra_reading reading;
     const lutra_status status = read_source(meter, &reading, error);
-    const double now = meter->world.now(meter->world.user);
     *joules = meter->joules;
-    if (status)
-        return status;
-    if (!reading.is_power) {
-        meter->joules = reading.value - meter->first_joules;
-    } else if (reading.is_new) {
-        const double before = meter->has_power ? meter->last_watts : reading.value;
-        meter->joules += (now - meter->last_time) * (before + reading.value) / 2;
-        meter->last_watts = reading.value;
-        meter->has_power = true;
-        count_distinct(meter, reading.value);
-    } else if (meter->has_power) {
-        meter->joules += (now - meter->last_time) * meter->last_watts;
-    }
-    meter->speaks |= reading.is_new;
-    meter->last_time = now;
-    *joules = meter->joules;
+    if (status == LUTRA_OK)
+        take(meter, &reading, joules);
+    return status;
+}
+
+lutra_status lutra_meter_tell(lutra_meter *meter, double *joules, lutra_error *error)
+{
+    const lutra_reading nothing_new = {.is_power = true};
+    if (!meter->is_power)
+        return lutra_meter_read(meter, joules, error);
+    take(meter, &nothing_new, joules);
     return LUTRA_OK;
 }
 

@@ -14,6 +14,8 @@
 #define LUTRA_THIS_PROCESS (-1)
 #define LUTRA_METER_PATIENCE 5.0 /* seconds that a meter may be silent */
 
+typedef struct lutra_sampling lutra_sampling;
+
 typedef struct lutra_world {
     void *user;
     const char *root;          /* before "/sys"; "" but in tests */
@@ -22,15 +24,25 @@ typedef struct lutra_world {
     /* perf_event_open of one counter on one CPU, for all processes, or of this process and the threads that
      * it will start: a descriptor, or -errno. */
     int (*perf_open)(void *user, uint32_t type, uint64_t config, int cpu);
-    int (*perf_read)(void *user, int descriptor, uint64_t *value); /* 0, or -errno */
+    /* 0, or -errno: -EBUSY where it did not count all the time. */
+    int (*perf_read)(void *user, int descriptor, uint64_t *value);
     void (*perf_close)(void *user, int descriptor);
     /* What a program prints -> `text`, ended with 0: 0, or -errno (which one that goes on, or prints more
      * than finds room, comes to as well). */
     int (*run)(void *user, const char *const *arguments, char *text, size_t size);
+    /* Calls `sample` every so many seconds beside whatever goes on, until end_sampling. Errors: MEMORY. */
+    lutra_status (*begin_sampling)(void *user, double seconds, void (*sample)(void *argument), void *argument,
+                                   lutra_sampling **sampling, lutra_error *error);
+    void (*end_sampling)(void *user, lutra_sampling *sampling);
     const char *command; /* of --power-meter, or NULL */
 } lutra_world;
 
 extern const lutra_world lutra_real_world;
+
+/* The real world's begin_sampling and end_sampling. */
+lutra_status lutra_begin_sampling(void *user, double seconds, void (*sample)(void *argument), void *argument,
+                                  lutra_sampling **sampling, lutra_error *error);
+void lutra_end_sampling(void *user, lutra_sampling *sampling);
 
 typedef struct lutra_reading {
     bool is_power; /* `value` is watts, else joules */
@@ -54,8 +66,8 @@ typedef struct lutra_meter_kind {
 lutra_status lutra_meter_open_in(const lutra_world *world, const char *source, lutra_meter **meter,
                                  lutra_error *error);
 
-/* Whether it has given anything yet: a program takes its time to begin. */
-bool lutra_meter_speaks(const lutra_meter *meter);
+/* As lutra_meter_read, but a source of power is not asked again: it is taken to draw what it drew last. */
+lutra_status lutra_meter_tell(lutra_meter *meter, double *joules, lutra_error *error);
 
 /* LUTRA_ERROR_UNSUPPORTED where a power meter's values were too few to mean anything. */
 lutra_status lutra_meter_judge(const lutra_meter *meter, lutra_error *error);

@@ -99,6 +99,7 @@ static int perf_open(void *user, uint32_t type, uint64_t config, int cpu)
     (void)user;
 #if defined(__linux__)
     struct perf_event_attr attributes = {.type = type, .size = sizeof attributes, .config = config};
+    attributes.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING;
     const bool is_own = cpu == LUTRA_THIS_PROCESS;
     attributes.inherit = is_own;
     attributes.exclude_kernel = is_own; /* asks for less of a permission */
@@ -115,9 +116,16 @@ static int perf_open(void *user, uint32_t type, uint64_t config, int cpu)
 
 static int perf_read(void *user, int descriptor, uint64_t *value)
 {
+    struct {
+        uint64_t value, enabled,
+            running; /* nanoseconds: of several events on one counter each runs in turn */
+    } counted;
     (void)user;
-    const ssize_t n = read(descriptor, value, sizeof *value);
-    return n == (ssize_t)sizeof *value ? 0 : n < 0 ? -errno : -EIO;
+    const ssize_t n = read(descriptor, &counted, sizeof counted);
+    if (n != (ssize_t)sizeof counted)
+        return n < 0 ? -errno : -EIO;
+    *value = counted.value;
+    return counted.running < counted.enabled ? -EBUSY : 0;
 }
 
 static void perf_close(void *user, int descriptor)
@@ -157,22 +165,29 @@ static int await_end(pid_t process, double deadline, int *status)
     return ended == 0 ? -ETIMEDOUT : 0;
 }
 
-/* Gives the program a second. */
+/* Gives the program a second. It is run from a thread that takes no signals, too, and may well want some. */
 static int run(void *user, const char *const *arguments, char *text, size_t size)
 {
     const double deadline = lutra_seconds() + 1;
     int ends[2], status = 0;
     pid_t process;
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none;
     (void)user;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return -errno;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    sigemptyset(&none);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     /* posix_spawn's arguments are not const for historical reasons; it does not write to them. */
-    int failed =
-        -posix_spawnp(&process, arguments[0], &actions, NULL, (char *const *)(uintptr_t)arguments, environ);
+    int failed = -posix_spawnp(&process, arguments[0], &actions, &attributes,
+                               (char *const *)(uintptr_t)arguments, environ);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     if (failed) {
@@ -198,4 +213,6 @@ const lutra_world lutra_real_world = {
     .perf_read = perf_read,
     .perf_close = perf_close,
     .run = run,
+    .begin_sampling = lutra_begin_sampling,
+    .end_sampling = lutra_end_sampling,
 };

@@ -6,6 +6,8 @@ import pathlib
 import re
 import subprocess
 
+from this_machine import this_machine
+
 LINE = 64
 WAYS = 16
 RUNS = 1  # more than in a second program: what it misses more is theirs
@@ -15,18 +17,19 @@ def number(value):
     return {"value": value, "source": "measured: by nobody"}
 
 
-def environment(folder, cache):
+def environment(lutra, folder, cache):
     """One in which the device has one cache, of `cache` bytes; its description lies in `folder`."""
+    # Valgrind 3.19 knows AVX2 and nothing beyond it.
+    level = {**os.environ, "LUTRA_ISA": "avx2"}
     place = pathlib.Path(folder) / str(cache) / "lutra"
     place.mkdir(parents=True, exist_ok=True)
     (place / "device.json").write_text(json.dumps({
-        "name": "this", "title": "a cache", "core": "none", "isa": "avx2", "cores": number(1), "clock_ghz": number(1),
+        **this_machine([lutra], level), "name": "this", "core": "none", "clock_ghz": number(1),
         "macs_per_cycle": {"f32": number(1), "int8": number(1)},
         "caches": [{"level": 1, "bytes": number(cache), "shared_by": 1}],
         "dram_gb_per_s": {"one_core": number(1), "all_cores": number(1)},
         "pj": {"dram_byte": number(1), "mac_f32": number(1), "mac_bf16": number(1), "mac_int8": number(1)}, "published": []}))
-    # Valgrind 3.19 knows AVX2 and nothing beyond it.
-    return {**os.environ, "LUTRA_ISA": "avx2", "XDG_CACHE_HOME": str(place.parent)}
+    return {**level, "XDG_CACHE_HOME": str(place.parent)}
 
 
 def profile(lutra, model, runs):
@@ -39,7 +42,7 @@ def misses(lutra, model, cache, runs, folder):
     # The model of the caches runs too: of a cache so small, it is done at once.
     command = ["valgrind", "--tool=cachegrind", "--cache-sim=yes", f"--LL={cache},{WAYS},{LINE}", "--cachegrind-out-file=/dev/null",
                *profile(lutra, model, runs)]
-    result = subprocess.run(command, env=environment(folder, 4096), capture_output=True, text=True, check=False)
+    result = subprocess.run(command, env=environment(lutra, folder, 4096), capture_output=True, text=True, check=False)
     if result.returncode:
         raise RuntimeError(result.stderr)
     return int(re.search(r"LLd misses: +([\d,]+)", result.stderr).group(1).replace(",", ""))
@@ -47,6 +50,6 @@ def misses(lutra, model, cache, runs, folder):
 
 def compare(lutra, model, cache, folder):
     """Bytes of a run from beyond a cache of `cache` bytes: modelled, counted."""
-    result = subprocess.run(profile(lutra, model, 1), env=environment(folder, cache), capture_output=True, text=True, check=True)
+    result = subprocess.run(profile(lutra, model, 1), env=environment(lutra, folder, cache), capture_output=True, text=True, check=True)
     more = misses(lutra, model, cache, 1 + RUNS, folder) - misses(lutra, model, cache, 1, folder)
     return json.loads(result.stdout)["traffic"]["modelled_bytes"], more / RUNS * LINE

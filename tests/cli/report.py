@@ -98,6 +98,21 @@ class Report(CommandTest):
         self.assertEqual(facts["marks"]["traffic"]["bars"], 1)
 
     @unittest.skipUnless(CHROMIUM and shutil.which("node"), "no Chromium or no Node.js to open it")
+    def test_a_slow_device_in_a_browser(self):
+        """As slow as a description may say: milliseconds of more digits than a browser writes out."""
+        device, path = self.folder / "slow.json", self.folder / "slow.html"
+        described = json.loads((SOURCE / "data/devices/pi4.json").read_text(encoding="utf-8"))
+        described["clock_ghz"]["value"] = 1e-15
+        for peak in described["macs_per_cycle"].values():
+            peak["value"] = 1e-12
+        device.write_text(json.dumps(described), encoding="utf-8")
+        self.lutra("profile", MODEL, "--on", device, "--html", path, "--quiet")
+        facts = self.facts(path)
+        self.assertEqual(facts["messages"], [])
+        self.assertRegex(facts["text"], r"\d\.\de\+\d\d ms")
+        self.assertIn("devices", facts["marks"])
+
+    @unittest.skipUnless(CHROMIUM and shutil.which("node"), "no Chromium or no Node.js to open it")
     def test_in_a_browser(self):
         facts = self.facts(self.path)
         plan = self.lutra_json("inspect", MODEL, "--plan")["plan"]

@@ -44,13 +44,25 @@ double fake_watts(const fake *f)
 }
 
 /* Power changes evenly, so the mean of its ends is exact. */
-void fake_pass(fake *f, double seconds)
+static void pass(fake *f, double until)
 {
-    const double before = fake_watts(f);
-    f->time += seconds;
+    const double before = fake_watts(f), seconds = until - f->time;
+    f->time = until;
     f->joules += seconds * (before + fake_watts(f)) / 2;
     if (f->show)
         f->show(f);
+}
+
+void fake_pass(fake *f, double seconds)
+{
+    const double end = f->time + seconds;
+    for (; f->sample && f->next_sample <= end; f->next_sample += f->sampling_seconds) {
+        pass(f, f->next_sample);
+        f->is_sampling = true;
+        f->sample(f->sampled);
+        f->is_sampling = false;
+    }
+    pass(f, end);
 }
 
 static double now(void *user)
@@ -66,9 +78,9 @@ static void wait_seconds(void *user, double seconds)
 static int perf_open(void *user, uint32_t type, uint64_t config, int cpu)
 {
     const fake *f = user;
-    if (cpu == LUTRA_THIS_PROCESS) { /* cache misses */
-        assert_int_equal(type, 0);
-        assert_int_equal(config, 3);
+    if (cpu == LUTRA_THIS_PROCESS) { /* reads that the last cache misses */
+        assert_int_equal(type, 3);
+        assert_int_equal(config, 0x10002);
         return f->perf_failure ? f->perf_failure : 99;
     }
     if (type == 13) { /* memory controllers: reads 0x0304, writes 0x0c05; a client's have another code */
@@ -86,7 +98,7 @@ static int perf_read(void *user, int descriptor, uint64_t *value)
     const fake *f = user;
     if (descriptor == 99) {
         *value = 1000;
-        return 0;
+        return f->is_shared ? -EBUSY : 0;
     }
     if (descriptor >= 200) { /* 64 bytes each; it has counted before */
         *value = 777 + (uint64_t)(1000 * f->time);
@@ -105,12 +117,37 @@ static void perf_close(void *user, int descriptor)
 
 static int run(void *user, const char *const *arguments, char *text, size_t size)
 {
-    const fake *f = user;
+    fake *f = user;
     assert_string_equal(arguments[0], "vcgencmd");
     if (!f->printed)
         return f->run_failure ? f->run_failure : -ENOENT;
+    f->n_runs++;
+    if (f->show)
+        f->show(f);
     snprintf(text, size, "%s", f->printed);
+    if (!f->is_sampling)
+        fake_pass(f, f->run_seconds);
     return 0;
+}
+
+static lutra_status begin_sampling(void *user, double seconds, void (*sample)(void *argument), void *argument,
+                                   lutra_sampling **sampling, lutra_error *error)
+{
+    fake *f = user;
+    (void)error;
+    f->sample = sample;
+    f->sampled = argument;
+    f->sampling_seconds = seconds;
+    f->next_sample = f->time + seconds;
+    *sampling = NULL;
+    return LUTRA_OK;
+}
+
+static void end_sampling(void *user, lutra_sampling *sampling)
+{
+    fake *f = user;
+    (void)sampling;
+    f->sample = NULL;
 }
 
 int fake_set_up(void **state)
@@ -129,7 +166,9 @@ int fake_set_up(void **state)
                              .perf_open = perf_open,
                              .perf_read = perf_read,
                              .perf_close = perf_close,
-                             .run = run};
+                             .run = run,
+                             .begin_sampling = begin_sampling,
+                             .end_sampling = end_sampling};
     *state = f;
     return 0;
 }

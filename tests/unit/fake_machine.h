@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A made-up machine: files of /sys below a folder of our own, counters of perf from a table, a program that
- * prints what we say, and a clock that goes only when somebody waits or works.
+ * prints what we say, and a clock that goes only when somebody waits, works or runs the program. What is
+ * sampled beside that takes no time of its own.
  */
 #ifndef LUTRA_TESTS_FAKE_MACHINE_H
 #define LUTRA_TESTS_FAKE_MACHINE_H
@@ -27,8 +28,15 @@ typedef struct fake {
     void (*show)(struct fake *f); /* writes what the sensors say */
     double range_uj;
     int perf_failure, run_failure;
+    bool is_shared;      /* the counter of misses, with other programs */
     const char *printed; /* by the program; NULL: there is none */
     char text[512];
+    double run_seconds; /* that the program takes */
+    size_t n_runs;      /* of the program */
+    void (*sample)(void *argument);
+    void *sampled;
+    double sampling_seconds, next_sample;
+    bool is_sampling; /* at this moment */
 } fake;
 
 int fake_set_up(void **state);

@@ -23,6 +23,35 @@ static void misses_are_counted(void **state)
     assert_non_null(strstr(error.message, "perf_event_paranoid"));
 }
 
+/* Other events, which another processor may count, are not taken for them. */
+static void no_misses_are_counted(void **state)
+{
+    static const int failures[] = {ENOENT, EINVAL, EOPNOTSUPP, ENODEV, ENOSYS};
+    fake *f = *state;
+    lutra_counter *counter;
+    for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+        lutra_error error = {0};
+        f->perf_failure = -failures[i];
+        assert_int_equal(lutra_counter_open_in(&f->world, &counter, &error), LUTRA_ERROR_UNSUPPORTED);
+        assert_null(counter);
+        assert_non_null(strstr(error.message, "misses of the last cache"));
+    }
+}
+
+static void misses_of_a_part_of_the_time(void **state)
+{
+    fake *f = *state;
+    lutra_counter *counter;
+    lutra_error error = {0};
+    uint64_t bytes;
+    assert_int_equal(lutra_counter_open_in(&f->world, &counter, NULL), LUTRA_OK);
+    f->is_shared = true;
+    assert_int_equal(lutra_counter_read(counter, &bytes, &error), LUTRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "a part of the time"));
+    lutra_counter_close(counter);
+    assert_int_equal(lutra_counter_open_in(&f->world, &counter, NULL), LUTRA_ERROR_UNSUPPORTED);
+}
+
 #define IMC "/sys/bus/event_source/devices/uncore_imc"
 #define MIB_OF_A_LINE "6.103515625e-5\n"
 
@@ -127,6 +156,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FAKE_TEST(misses_are_counted),
+        FAKE_TEST(no_misses_are_counted),
+        FAKE_TEST(misses_of_a_part_of_the_time),
         FAKE_TEST(memory_controllers_count),
         FAKE_TEST(a_clients_memory_controller_counts),
         FAKE_TEST(no_memory_controller),

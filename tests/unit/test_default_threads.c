@@ -109,6 +109,21 @@ static void of_allowed_cpus_only(void **state)
     unmake(&m);
 }
 
+static void which_cpus_these_are(void **state)
+{
+    (void)state;
+    static const unsigned capacities[6] = {446, 1024, 446, 1024, 446, 446};
+    machine m;
+    size_t cpus[LUTRA_MAX_CPUS];
+    make(&m, capacities, 6);
+    assert_int_equal(lutra_fastest_cpus(m.root, m.cpus, 6, cpus), 2);
+    assert_true(cpus[0] == 1 && cpus[1] == 3);
+    assert_int_equal(lutra_fastest_cpus(m.root, m.cpus, 6, m.cpus), 2);
+    assert_true(m.cpus[0] == 1 && m.cpus[1] == 3);
+    assert_true(lutra_working_cpus("", cpus) >= 1);
+    unmake(&m);
+}
+
 static void from_one_to_the_most_that_a_pool_has(void **state)
 {
     (void)state;
@@ -176,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(those_of_the_fastest_cluster),
         cmocka_unit_test(of_allowed_cpus_only),
+        cmocka_unit_test(which_cpus_these_are),
         cmocka_unit_test(from_one_to_the_most_that_a_pool_has),
         cmocka_unit_test(as_many_as_the_quota_pays_for),
         cmocka_unit_test(as_many_as_an_older_quota_pays_for),

@@ -232,7 +232,7 @@ static lutra_device look(const char *folder, const char *cpuinfo, const char *si
     fixture_write_text(folder, "proc/cpuinfo", cpuinfo);
     fixture_write_text(folder, "sys/devices/system/cpu/cpu0/cache/index0/size", size);
     fixture_write_text(folder, "sys/devices/system/cpu/cpu0/cache/index0/shared_cpu_list", cpus);
-    lutra_device_look_in(&world, &device);
+    lutra_device_look_in(&world, 0, &device);
     device.clock = measured.clock;
     device.clock_all = measured.clock_all;
     device.macs_per_cycle_f32 = measured.macs_per_cycle_f32;
@@ -288,6 +288,26 @@ static void whatever_the_system_tells(void **state)
     free(folder);
 }
 
+static void caches_are_those_of_the_core(void **state)
+{
+    (void)state;
+    char *folder = fixture_folder();
+    const lutra_world world = {.root = folder};
+    lutra_device device;
+    run("mkdir -p '%s/sys/devices/system/cpu/cpu0/cache/index0'", folder);
+    run("mkdir -p '%s/sys/devices/system/cpu/cpu4/cache/index0'", folder);
+    fixture_write_text(folder, "sys/devices/system/cpu/cpu0/cache/index0/type", "Data\n");
+    fixture_write_text(folder, "sys/devices/system/cpu/cpu0/cache/index0/size", "32K\n");
+    fixture_write_text(folder, "sys/devices/system/cpu/cpu4/cache/index0/type", "Data\n");
+    fixture_write_text(folder, "sys/devices/system/cpu/cpu4/cache/index0/size", "64K\n");
+    lutra_device_look_in(&world, 0, &device);
+    assert_int_equal(device.caches[0].bytes, 32768);
+    lutra_device_look_in(&world, 4, &device);
+    assert_int_equal(device.caches[0].bytes, 65536);
+    run("rm -rf '%s'", folder);
+    free(folder);
+}
+
 /* Character by character, so that one of them is cut where the name of the core ends. */
 static void a_name_that_is_cut(void **state)
 {
@@ -316,6 +336,39 @@ static void the_smallest_cache(void **state)
     assert_true(bytes_per_second > 0 && isfinite(bytes_per_second));
 }
 
+static bool until_all_is_measured(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    (void)user;
+    (void)what;
+    return done < total;
+}
+
+/* Or at once, where the level of kernels has no loop that measures a peak. */
+static void measuring_is_cancelled_at_last(void **state)
+{
+    (void)state;
+    lutra_device device;
+    const lutra_status status = lutra_device_measure(&device, until_all_is_measured, NULL, NULL);
+    assert_true(status == LUTRA_ERROR_CANCELLED || status == LUTRA_ERROR_UNSUPPORTED);
+}
+
+/* Two cores have each of four last caches: what all read is to fit in none of them, nor in all. */
+static void memory_is_read_beyond_all_caches(void **state)
+{
+    static const uint64_t mib = 1 << 20, much = (uint64_t)1 << 40;
+    lutra_device device = {.n_cores = 8, .n_caches = 1, .caches = {{.bytes = 32 * mib, .shared_by = 2}}};
+    (void)state;
+    assert_int_equal(lutra_bytes_beyond_caches(&device, 1, much), 128 * mib);
+    assert_int_equal(lutra_bytes_beyond_caches(&device, 8, much), 512 * mib);
+    assert_int_equal(lutra_bytes_beyond_caches(&device, 8, 1024 * mib), 256 * mib);
+    device.caches[0].bytes = 96 * mib;
+    assert_int_equal(lutra_bytes_beyond_caches(&device, 8, much), (sizeof(size_t) > 4 ? 1536 : 512) * mib);
+    device.caches[0].bytes = mib;
+    assert_int_equal(lutra_bytes_beyond_caches(&device, 8, much), 64 * mib);
+    device.n_caches = 0;
+    assert_int_equal(lutra_bytes_beyond_caches(&device, 8, 0), 64 * mib);
+}
+
 static void no_peak_to_calibrate_against(void **state)
 {
     (void)state;
@@ -330,11 +383,18 @@ static void no_peak_to_calibrate_against(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(those_that_come_with_lutra),   cmocka_unit_test(numbers_arrive),
-        cmocka_unit_test(what_is_wrong_is_named),       cmocka_unit_test(no_file),
-        cmocka_unit_test(what_is_written_can_be_read),  cmocka_unit_test(whatever_the_system_tells),
-        cmocka_unit_test(a_name_that_is_cut),           cmocka_unit_test(the_smallest_cache),
+        cmocka_unit_test(those_that_come_with_lutra),
+        cmocka_unit_test(numbers_arrive),
+        cmocka_unit_test(what_is_wrong_is_named),
+        cmocka_unit_test(no_file),
+        cmocka_unit_test(what_is_written_can_be_read),
+        cmocka_unit_test(whatever_the_system_tells),
+        cmocka_unit_test(a_name_that_is_cut),
+        cmocka_unit_test(caches_are_those_of_the_core),
+        cmocka_unit_test(the_smallest_cache),
         cmocka_unit_test(no_peak_to_calibrate_against),
+        cmocka_unit_test(measuring_is_cancelled_at_last),
+        cmocka_unit_test(memory_is_read_beyond_all_caches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

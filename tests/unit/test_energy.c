@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@ static lutra_status work(void *user, lutra_error *error)
     fake_pass(f, 0);
     fake_pass(f, 0.04);
     f->is_busy = false;
+    fake_pass(f, 0);
     return LUTRA_OK;
 }
 
@@ -86,6 +88,36 @@ static void pmic_measures(void **state)
 {
     fake_make_pmic(*state);
     measures(*state, "pmic");
+}
+
+/* In 10 us. */
+static lutra_status work_shortly(void *user, lutra_error *error)
+{
+    fake *f = user;
+    (void)error;
+    f->is_busy = true;
+    fake_pass(f, 1e-5);
+    f->is_busy = false;
+    return LUTRA_OK;
+}
+
+/* A program's reading of the power is of the runs, and what it takes itself is none of them. */
+static void short_runs_are_not_read_one_by_one(void **state)
+{
+    fake *f = *state;
+    const lutra_load load = {.user = f, .run = work_shortly};
+    const lutra_energy_options options = {.idle_seconds = 2, .busy_seconds = 5};
+    lutra_meter *meter;
+    lutra_energy energy;
+    fake_make_pmic(f);
+    f->run_seconds = 0.01;
+    assert_int_equal(lutra_meter_open_in(&f->world, "pmic", &meter, NULL), LUTRA_OK);
+    assert_int_equal(lutra_measure_energy_in(&f->world, meter, &load, &options, &energy, NULL), LUTRA_OK);
+    assert_in_range(f->n_runs, 50, 110); /* each 0.1 s */
+    assert_true(fabs(energy.mj / (1e3 * f->busy_watts * 1e-5) - 1) < 0.02);
+    assert_true(fabs(energy.busy_watts - f->idle_watts - f->busy_watts) < 0.02 * f->busy_watts);
+    assert_true(fabs((double)energy.n_pictures - 5e5) < 1e3);
+    lutra_meter_close(meter);
 }
 
 static void battery_measures(void **state)
@@ -257,11 +289,43 @@ static void short_idle_times(void **state)
     }
 }
 
+/* While nothing but the runs reads it. */
+static lutra_status work_while_the_sensor_vanishes(void *user, lutra_error *error)
+{
+    fake *f = user;
+    (void)error;
+    if (f->time > 20 && f->show) {
+        f->show = NULL;
+        fake_take_away(f, FAKE_RAPL "0/energy_uj");
+    }
+    fake_pass(f, 0.04);
+    return LUTRA_OK;
+}
+
+static void a_file_vanishes_in_a_run(void **state)
+{
+    fake *f = *state;
+    const lutra_load load = {.user = f, .run = work_while_the_sensor_vanishes};
+    lutra_meter *meter;
+    lutra_energy energy;
+    lutra_error error = {0};
+    fake_make_rapl(f, 1e9);
+    assert_int_equal(lutra_meter_open_in(&f->world, "rapl", &meter, NULL), LUTRA_OK);
+    assert_int_equal(lutra_measure_energy_in(&f->world, meter, &load, NULL, &energy, &error), LUTRA_ERROR_IO);
+    assert_non_null(strstr(error.message, "0/energy_uj"));
+    assert_true(f->time < 20.5); /* at the next reading */
+    lutra_meter_close(meter);
+}
+
+/* The first of its CPUs does. */
 static void slow_down(fake *f)
 {
     fake_show_rapl(f);
     fake_put(f, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "%.0f\n",
              f->time < 20 ? 2.4e6 : 1.5e6);
+    fake_put(f, "/sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count", "%d\n", f->time > 20);
+    fake_put(f, "/sys/devices/system/cpu/cpu4/cpufreq/scaling_cur_freq", "2200000\n");
+    fake_put(f, "/sys/devices/system/cpu/cpu5/cpufreq/scaling_cur_freq", "600000\n");
     fake_put(f, "/sys/class/thermal/thermal_zone1/temp", "%.0f\n", 40000 + 1000 * f->time);
 }
 
@@ -269,7 +333,9 @@ static void throttling_is_told(void **state)
 {
     fake *f = *state;
     const lutra_load load = {.user = f, .run = work};
-    const lutra_energy_options options = {.idle_seconds = 5, .busy_seconds = 30, .batch = 2};
+    static const size_t first[] = {0}, others[] = {5, 4};
+    lutra_energy_options options = {
+        .idle_seconds = 5, .busy_seconds = 30, .batch = 2, .cpus = first, .n_cpus = 1};
     lutra_meter *meter;
     lutra_energy energy;
     fake_make_rapl(f, 1e9);
@@ -280,6 +346,38 @@ static void throttling_is_told(void **state)
     assert_true(energy.is_throttled);
     assert_true(energy.mhz_before == 2400 && energy.mhz_after == 1500);
     assert_true(energy.celsius_before == 40 && energy.celsius_after > 70);
+    f->time = 0;
+    options.cpus = others;
+    options.n_cpus = 2;
+    assert_int_equal(lutra_measure_energy_in(&f->world, meter, &load, &options, &energy, NULL), LUTRA_OK);
+    assert_false(energy.is_throttled);
+    assert_true(energy.mhz_before == 2200 && energy.mhz_after == 2200);
+    lutra_meter_close(meter);
+}
+
+/* ---- in the real world -------------------------------------------------------------------------- */
+
+static lutra_status yield(void *user, lutra_error *error)
+{
+    (void)user;
+    (void)error;
+    sched_yield();
+    return LUTRA_OK;
+}
+
+static void a_thread_reads_beside_the_runs(void **state)
+{
+    const lutra_load load = {.run = yield};
+    const lutra_energy_options options = {.idle_seconds = 0.5, .busy_seconds = 0.5};
+    lutra_meter *meter;
+    lutra_energy energy;
+    lutra_error error = {0};
+    (void)state;
+    assert_int_equal(lutra_meter_open(NULL, "while echo 5; do sleep 0.05; done", &meter, &error), LUTRA_OK);
+    if (lutra_measure_energy_in(&lutra_real_world, meter, &load, &options, &energy, &error))
+        fail_msg("%s", error.message);
+    assert_true(energy.idle_watts > 0 && energy.busy_watts > 0);
+    assert_true(energy.seconds >= 0.5 && energy.n_pictures > 0);
     lutra_meter_close(meter);
 }
 
@@ -292,6 +390,7 @@ int main(void)
         FAKE_TEST(hwmon_measures),
         FAKE_TEST(hwmon_measures_power),
         FAKE_TEST(pmic_measures),
+        FAKE_TEST(short_runs_are_not_read_one_by_one),
         FAKE_TEST(battery_measures),
         FAKE_TEST(battery_measures_amperes),
         FAKE_TEST(the_first_that_can_be_read),
@@ -304,7 +403,9 @@ int main(void)
         FAKE_TEST(the_charger_is_plugged_in),
         FAKE_TEST(too_few_values),
         FAKE_TEST(short_idle_times),
+        FAKE_TEST(a_file_vanishes_in_a_run),
         FAKE_TEST(throttling_is_told),
+        cmocka_unit_test(a_thread_reads_beside_the_runs),
     };
     return cmocka_run_group_tests_name("energy", tests, NULL, NULL);
 }

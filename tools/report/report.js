@@ -20,7 +20,8 @@ function element(name, attributes = {}, ...children) {
 
 const digits = (value, n = 3) => {
   if (value == null || !Number.isFinite(value)) return "unknown";
-  if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(1);
+  // Beyond 21 digits toLocaleString throws; nobody reads as many.
+  if (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e15)) return value.toExponential(1);
   return value.toLocaleString("en", { maximumSignificantDigits: Math.max(n, Math.ceil(Math.log10(Math.abs(value) || 1))) });
 };
 const mib = (bytes) => `${digits(bytes / MIB)} MiB`;
