@@ -82,9 +82,52 @@ static void check_softmax(harness *h, size_t m, size_t n, float spread, bool car
     end_case(h);
 }
 
+static void run_softmax(const lutra_kernels *kernels, size_t n, float scale, float *scores, bool bf16,
+                        lutra_softmax *running)
+{
+    *running = (lutra_softmax){.max = -FLT_MAX};
+    if (bf16)
+        kernels->softmax_bf16(1, n, scale, scores, n, running);
+    else
+        kernels->softmax_f32(1, n, scale, scores, n, running);
+}
+
+static double probability(const float *scores, size_t i, bool bf16)
+{
+    return bf16 ? of_pairs(scores, i) : (double)scores[i];
+}
+
+/* One score that is not finite, at each place of a row: where the reference's sum is no number, so that
+ * nothing of the row is, no other may be. */
+static void check_not_finite(harness *h, size_t n, float special, bool bf16)
+{
+    const size_t room = (n + 2 * LUTRA_PANEL - 1) / (2 * LUTRA_PANEL) * 2 * LUTRA_PANEL;
+    begin_case(h, "%zu scores, one of them %g", n, (double)special);
+    float *scores = guarded(h, room * sizeof *scores, 64), *want = guarded(h, room * sizeof *want, 64);
+    for (size_t at = 0; at < n; at++) {
+        lutra_softmax got_row, want_row;
+        for (size_t i = 0; i < n; i++)
+            scores[i] = want[i] = i == at ? special : random_float(h, -50.0f, 50.0f);
+        run_softmax(h->kernels, n, 0.125f, scores, bf16, &got_row);
+        run_softmax(h->reference, n, 0.125f, want, bf16, &want_row);
+        const double e = probability(scores, at, bf16), want_e = probability(want, at, bf16);
+        if (isnan(got_row.sum) != isnan(want_row.sum) || isnan(e) != isnan(want_e))
+            fail_case(h, "at %zu: became %g, sum %g; should be %g, %g", at, e, (double)got_row.sum, want_e,
+                      (double)want_row.sum);
+        for (size_t i = 0; i < (isnan(want_row.sum) ? 0 : n); i++)
+            check_near(h, probability(scores, i, bf16), probability(want, i, bf16),
+                       bf16 ? 2 * (ROUNDING_BF16 + COARSE_EXP) : 2e-5, at, i);
+    }
+    end_case(h);
+}
+
 static void check_all_softmax(harness *h, bool bf16)
 {
     static const float spreads[] = {0.0f, 1.0f, 50.0f, 3000.0f};
+    static const float specials[] = {NAN, INFINITY, -INFINITY};
+    for (size_t n = 1; n <= 140; n++)
+        for (size_t i = 0; i < 3; i++)
+            check_not_finite(h, n, specials[i], bf16);
     for (size_t n = 1; n < 140; n++)
         for (size_t i = 0; i < 8; i++)
             check_softmax(h, 1 + (n + i) % 5, n, spreads[i / 2], i % 2, bf16);

@@ -20,9 +20,10 @@ LUTRA_INLINE vector load_scores(const float *scores, size_t n)
                : _mm512_mask_mov_ps(v_set(-FLT_MAX), (__mmask16)((1u << n) - 1), v_load_part(scores, n));
 }
 
+/* As in vector.h. */
 LUTRA_INLINE vector exponentiate(vector scores, vector factor, vector offset)
 {
-    return v_exp2_coarse(v_max(v_multiply_add(scores, factor, offset), v_set(-125.0f)));
+    return v_exp2_coarse(v_max(v_set(-125.0f), v_multiply_add(scores, factor, offset)));
 }
 
 static float largest(const float *scores, size_t n)

@@ -11,10 +11,10 @@
 #define N_SUMS ((size_t)4)
 
 /* e^x = 2^(x log2 e), and the factor costs nothing when it is multiplied into the scale. Below 2^-125 a
- * softmax has nothing left. */
+ * softmax has nothing left. The score comes second: of a number and a NaN, x86 takes what does. */
 LUTRA_INLINE vector exponentiate(const float *scores, vector factor, vector offset)
 {
-    return v_exp2(v_max(v_multiply_add(v_load(scores), factor, offset), v_set(-125.0f)));
+    return v_exp2(v_max(v_set(-125.0f), v_multiply_add(v_load(scores), factor, offset)));
 }
 
 static float largest(size_t n, float *scores)
