@@ -265,7 +265,8 @@ LUTRA_API lutra_status lutra_context_step_info(const lutra_context *context, siz
 
 /* Runs `batch` pictures (1..max_batch): `pixels` [batch][height][width][3], 8-bit RGB as lutra_image_read
  * leaves them. Either output may be NULL: `logits` [batch][n_classes] before softmax; `features`
- * [batch][n_features], what the head sees. Allocates nothing. Errors: ARGUMENT. */
+ * [batch][n_features], what the head sees. The calling thread rounds to the nearest, as is C's default.
+ * Allocates nothing. Errors: ARGUMENT. */
 LUTRA_API lutra_status lutra_context_run(lutra_context *context, const uint8_t *pixels, size_t batch,
                                          float *logits, float *features, lutra_error *error);
 

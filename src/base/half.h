@@ -25,8 +25,10 @@ static inline float lutra_f16_to_f32(uint16_t half)
     const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, magnitude = half & 0x7fffu;
     if (magnitude >= 0x7c00u) /* infinity or NaN: the largest exponent in both formats */
         return lutra_float_of_bits(sign | 0x7f800000u | magnitude << 13);
-    /* As the bits of an f32 the exponent is 112 too small; a product corrects it, for denormals too. */
-    const float value = lutra_float_of_bits(magnitude << 13) * 0x1p112f;
+    /* As the bits of an f32 the exponent is 112 too small, which a product corrects. Denormals would be ones
+     * of an f32 too, and these may count as 0 where the host has set its processor so. */
+    const float value = magnitude < 0x0400u ? (float)(int)magnitude * 0x1p-24f
+                                            : lutra_float_of_bits(magnitude << 13) * 0x1p112f;
     return sign ? -value : value;
 }
 

@@ -44,7 +44,8 @@ typedef struct lutra_outputs {
 } lutra_outputs;
 
 typedef struct lutra_softmax {
-    float max, sum, correction;
+    float max; /* of the scores as they are, not scaled */
+    float sum, correction;
 } lutra_softmax;
 
 /* How a level's 8-bit products want their operands. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/binding.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,8 +240,19 @@ static lutra_status bind_indices(lutra_binding *binding, const lutra_tensor *ind
     return LUTRA_OK;
 }
 
+/* Products multiply entries unscaled and scale the sums: entries so large that these could overflow, or so
+ * small that they would be lost, share a power of two with their scales. */
+static int exponent_to_move(size_t n, const float *entries)
+{
+    float largest = 0;
+    for (size_t i = 0; i < n; i++)
+        largest = fmaxf(largest, fabsf(entries[i]));
+    return largest == 0 || (largest >= 0x1p-64f && largest <= 0x1p64f) ? 0 : ilogbf(largest);
+}
+
+/* The scales are to be 2^*exponent times what they are in the file. */
 static lutra_status bind_codebook(lutra_binding *binding, const lutra_tensor *codebook, lutra_matrix *matrix,
-                                  lutra_error *error)
+                                  int *exponent, lutra_error *error)
 {
     float *table;
     lutra_status status = lutra_binding_allocate(binding, 256, sizeof *table, "a codebook", &table, error);
@@ -253,15 +265,19 @@ static lutra_status bind_codebook(lutra_binding *binding, const lutra_tensor *co
         else
             memcpy(&table[i], codebook->data + sizeof(float) * i, sizeof(float));
     }
+    *exponent = exponent_to_move(codebook->n_elements, table);
+    for (size_t i = 0; i < codebook->n_elements && *exponent; i++)
+        table[i] = ldexpf(table[i], -*exponent);
     matrix->codebook = table;
     return LUTRA_OK;
 }
 
-static lutra_status bind_scale(lutra_binding *binding, const lutra_tensor *scale, const float **result,
-                               lutra_error *error)
+static lutra_status bind_scale(lutra_binding *binding, const lutra_tensor *scale, int exponent,
+                               const float **result, lutra_error *error)
 {
+    const bool aligned = (uintptr_t)scale->data % sizeof(float) == 0;
     float *copy;
-    if ((uintptr_t)scale->data % sizeof(float) == 0) {
+    if (aligned && exponent == 0) {
         *result = (const float *)(const void *)scale->data;
         return LUTRA_OK;
     }
@@ -270,7 +286,9 @@ static lutra_status bind_scale(lutra_binding *binding, const lutra_tensor *scale
     if (status)
         return status;
     memcpy(copy, scale->data, scale->bytes);
-    binding->n_copied++;
+    for (size_t i = 0; i < scale->n_elements && exponent; i++)
+        copy[i] = ldexpf(copy[i], exponent);
+    binding->n_copied += !aligned;
     *result = copy;
     return LUTRA_OK;
 }
@@ -280,13 +298,14 @@ static lutra_status bind_clustered(lutra_binding *binding, const lutra_clustered
 {
     lutra_matrix *matrix = &named->matrix;
     lutra_status status;
+    int exponent;
     named->n_clusters = tensor->n_clusters;
     named->scope = tensor->scope;
     matrix->layout = tensor->layout;
     matrix->scale_per_row = tensor->scope == LUTRA_SCOPE_ROW;
     if ((status = bind_indices(binding, tensor->indices, &matrix->indices, error)) ||
-        (status = bind_codebook(binding, tensor->codebook, matrix, error)) ||
-        (status = bind_scale(binding, tensor->scale, &matrix->scale, error)))
+        (status = bind_codebook(binding, tensor->codebook, matrix, &exponent, error)) ||
+        (status = bind_scale(binding, tensor->scale, exponent, &matrix->scale, error)))
         return status;
     mark_used(binding, tensor->indices);
     mark_used(binding, tensor->codebook);

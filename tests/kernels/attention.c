@@ -19,56 +19,61 @@ static double of_pairs(const void *pairs, size_t i)
     return (double)lutra_float_of_bits(i % 2 ? pair << 16 : pair & 0xffff0000u);
 }
 
+/* Probability i of a row that softmax leaves. */
+static double probability(const float *scores, size_t i, bool bf16)
+{
+    return bf16 ? of_pairs(scores, i) : (double)scores[i];
+}
+
 /* One row of `m` that are made and checked alike. */
 struct softmax_row {
     lutra_softmax old, running;
     const float *before; /* [n] */
 };
 
-static void compare_softmax(harness *h, size_t n, float spread, float scale, const struct softmax_row *row,
+static void compare_softmax(harness *h, size_t n, float scale, const struct softmax_row *row,
                             const float *scores, size_t index, bool bf16)
 {
-    double max = (double)row->old.max, sum = 0;
+    double max = (double)row->old.max, sum = 0, sum_bound = 0;
     for (size_t i = 0; i < n; i++)
-        max = fmax(max, (double)row->before[i] * (double)scale);
-    /* exp of a difference that is off by a rounding of each term, and exp's own error (docs/kernels.md). */
-    const double relative =
-        2 * 0x1p-24 * ((double)spread * (double)scale + fabs(max)) + (bf16 ? COARSE_EXP : 4e-7);
+        max = fmax(max, (double)row->before[i]);
     check_near(h, (double)row->running.max, max, 0, index, n);
-    for (size_t i = 0; i < n; i++) {
-        const double want = exp((double)row->before[i] * (double)scale - max);
-        sum += want;
-        if (bf16)
-            check_near(h, of_pairs(scores, i), want, (relative + ROUNDING_BF16) * want + 1e-37, index, i);
+    for (size_t i = 0; i <= n; i++) {
+        const double x = ((i < n ? (double)row->before[i] : (double)row->old.max) - max) * (double)scale;
+        const double want = exp(x);
+        /* A difference and two products, each rounded, and exp's own error (docs/kernels.md). */
+        const double bound = (4 * 0x1p-24 * fabs(x) + (bf16 && i < n ? COARSE_EXP : 4e-7)) * want;
+        sum += want * (i < n ? 1 : (double)row->old.sum);
+        sum_bound += bound * (i < n ? 1 : (double)row->old.sum);
+        if (i == n)
+            check_near(h, (double)row->running.correction, want, bound + 1e-37, index, n);
         else
-            check_near(h, (double)scores[i], want, relative * want + 1e-37, index, i);
+            check_near(h, probability(scores, i, bf16), want,
+                       bound + (bf16 ? ROUNDING_BF16 * want : 0) + 1e-37, index, i);
     }
     if (bf16 && n % 2)
         check_near(h, of_pairs(scores, n), 0, 0, index, n);
-    const double correction = exp((double)row->old.max - max);
-    check_near(h, (double)row->running.correction, correction, relative * correction + 1e-37, index, n);
-    sum += (double)row->old.sum * correction;
-    check_near(h, (double)row->running.sum, sum, (relative + ((double)n + 2) * 0x1p-24) * sum, index, n);
+    check_near(h, (double)row->running.sum, sum, sum_bound + ((double)n + 2) * 0x1p-24 * sum, index, n);
 }
 
-static void check_softmax(harness *h, size_t m, size_t n, float spread, bool carried_on, bool bf16)
+static void check_softmax(harness *h, size_t m, size_t n, float low, float high, bool carried_on, bool bf16)
 {
     const size_t room = bf16 ? 2 * LUTRA_PANEL : LUTRA_PANEL, whole = (n + room - 1) / room * room;
     const size_t ld = whole + random_below(h, 3) * LUTRA_PANEL;
     struct softmax_row rows[LUTRA_MAX_TILE_ROWS];
     lutra_softmax running[LUTRA_MAX_TILE_ROWS];
-    const float scale = 0.125f;
-    begin_case(h, "%zu rows of %zu scores of up to %g%s", m, n, (double)spread,
+    const float scale = 0.11f;
+    begin_case(h, "%zu rows of %zu scores from %g to %g%s", m, n, (double)low, (double)high,
                carried_on ? ", carried on" : "");
     float *scores = guarded(h, ((m - 1) * ld + whole) * sizeof(float), 64);
     float *before = guarded_floats(h, m * n, ORDINARY);
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < n; j++)
-            before[i * n + j] = scores[i * ld + j] = random_float(h, -spread, spread);
+            before[i * n + j] = scores[i * ld + j] = random_float(h, low, high);
         running[i] = (lutra_softmax){.max = -FLT_MAX};
         if (carried_on)
-            running[i] = (lutra_softmax){.max = random_float(h, -0.2f, 0.2f) * spread,
-                                         .sum = random_float(h, 1.0f, 9.0f)};
+            running[i] =
+                (lutra_softmax){.max = random_float(h, low, high), .sum = random_float(h, 1.0f, 9.0f)};
         rows[i] = (struct softmax_row){.old = running[i], .before = before + i * n};
     }
     if (bf16)
@@ -77,20 +82,65 @@ static void check_softmax(harness *h, size_t m, size_t n, float spread, bool car
         h->kernels->softmax_f32(m, n, scale, scores, ld, running);
     for (size_t i = 0; i < m; i++) {
         rows[i].running = running[i];
-        compare_softmax(h, n, spread, scale, &rows[i], scores + i * ld, i, bf16);
+        compare_softmax(h, n, scale, &rows[i], scores + i * ld, i, bf16);
+    }
+    end_case(h);
+}
+
+static void run_softmax(const lutra_kernels *kernels, size_t n, float scale, float *scores, bool bf16,
+                        lutra_softmax *running)
+{
+    *running = (lutra_softmax){.max = -FLT_MAX};
+    if (bf16)
+        kernels->softmax_bf16(1, n, scale, scores, n, running);
+    else
+        kernels->softmax_f32(1, n, scale, scores, n, running);
+}
+
+/* One score that is not finite, at each place of a row, and then all of them: where the reference's sum is no
+ * number, so that nothing of the row is, no other may be; nor where it is 0. */
+static void check_not_finite(harness *h, size_t n, float special, bool bf16)
+{
+    const size_t room = (n + 2 * LUTRA_PANEL - 1) / (2 * LUTRA_PANEL) * 2 * LUTRA_PANEL;
+    begin_case(h, "%zu scores, one of them %g", n, (double)special);
+    float *scores = guarded(h, room * sizeof *scores, 64), *want = guarded(h, room * sizeof *want, 64);
+    for (size_t at = 0; at <= n; at++) {
+        lutra_softmax got_row, want_row;
+        for (size_t i = 0; i < n; i++)
+            scores[i] = want[i] = i == at || at == n ? special : random_float(h, -50.0f, 50.0f);
+        run_softmax(h->kernels, n, 0.125f, scores, bf16, &got_row);
+        run_softmax(h->reference, n, 0.125f, want, bf16, &want_row);
+        const size_t i = at < n ? at : 0;
+        const double e = probability(scores, i, bf16), want_e = probability(want, i, bf16);
+        if (isnan(got_row.sum) != isnan(want_row.sum) || (got_row.sum == 0) != (want_row.sum == 0) ||
+            isnan(e) != isnan(want_e))
+            fail_case(h, "at %zu: became %g, sum %g; should be %g, %g", at, e, (double)got_row.sum, want_e,
+                      (double)want_row.sum);
+        for (size_t j = 0; j < (isnan(want_row.sum) ? 0 : n); j++)
+            check_near(h, probability(scores, j, bf16), probability(want, j, bf16),
+                       bf16 ? 2 * (ROUNDING_BF16 + COARSE_EXP) : 2e-6, at, j);
     }
     end_case(h);
 }
 
 static void check_all_softmax(harness *h, bool bf16)
 {
-    static const float spreads[] = {0.0f, 1.0f, 50.0f, 3000.0f};
+    /* The last ones are as large as scores get before they overflow, or far from zero, where a maximum that
+     * began there or was subtracted after a rounding would tell. */
+    static const float ranges[][2] = {
+        {0, 0},          {-1, 1},         {-50, 50},           {-3000, 3000},       {-1e7f, 1e7f},
+        {-1e10f, 1e10f}, {-1e15f, 1e15f}, {-1.5e38f, 1.5e38f}, {1e8f, 1.000001e8f}, {-3000, -2900}};
+    static const float specials[] = {NAN, INFINITY, -INFINITY};
+    const size_t n_ranges = sizeof ranges / sizeof *ranges;
+    for (size_t n = 1; n <= 140; n++)
+        for (size_t i = 0; i < 3; i++)
+            check_not_finite(h, n, specials[i], bf16);
     for (size_t n = 1; n < 140; n++)
-        for (size_t i = 0; i < 8; i++)
-            check_softmax(h, 1 + (n + i) % 5, n, spreads[i / 2], i % 2, bf16);
+        for (size_t i = 0; i < 2 * n_ranges; i++)
+            check_softmax(h, 1 + (n + i) % 5, n, ranges[i / 2][0], ranges[i / 2][1], i % 2, bf16);
     for (size_t m = 1; m <= LUTRA_MAX_TILE_ROWS; m++)
-        check_softmax(h, m, 197, 50.0f, false, bf16);
-    check_softmax(h, LUTRA_MAX_TILE_ROWS, 256, 50.0f, true, bf16);
+        check_softmax(h, m, 197, -50, 50, false, bf16);
+    check_softmax(h, LUTRA_MAX_TILE_ROWS, 256, -50, 50, true, bf16);
 }
 
 void test_softmax_f32(harness *h)
@@ -189,18 +239,22 @@ static void run_attention(const harness *h, lutra_thread_pool *pool, const lutra
         lutra_attention_f32(h->kernels, pool, a, scratch);
 }
 
-static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_queries, size_t n_heads,
-                            size_t head_dim, bool bf16)
+/* `shift` is added to queries and subtracted from keys: all logits are far below zero then. */
+static void check_attention_at(harness *h, size_t batch, size_t n_tokens, size_t n_queries, size_t n_heads,
+                               size_t head_dim, float shift, bool bf16)
 {
     static const size_t threads[] = {1, 2, 5};
     const size_t dim = n_heads * head_dim, ld_qkv = 3 * dim + random_below(h, 4),
                  ld_out = dim + random_below(h, 4);
     const size_t out_floats = ((batch - 1) * n_tokens + n_queries - 1) * ld_out + dim;
     float *first = NULL;
-    begin_case(h, "batch %zu, %zu tokens, %zu queries, %zu heads of %zu", batch, n_tokens, n_queries, n_heads,
-               head_dim);
+    begin_case(h, "batch %zu, %zu tokens, %zu queries, %zu heads of %zu, shifted by %g", batch, n_tokens,
+               n_queries, n_heads, head_dim, (double)shift);
     const size_t qkv_floats = (batch * n_tokens - 1) * ld_qkv + 3 * dim;
     float *qkv = guarded_floats(h, qkv_floats, ORDINARY), *exact = guarded_floats(h, qkv_floats, ORDINARY);
+    for (size_t i = 0; i < batch * n_tokens; i++)
+        for (size_t j = 0; j < 2 * dim; j++)
+            qkv[i * ld_qkv + j] += j < dim ? shift : -shift;
     memcpy(exact, qkv, qkv_floats * sizeof *qkv);
     if (bf16) /* what is left to err is the rounding of probabilities */
         h->reference->round_bf16(qkv_floats, exact, exact);
@@ -243,6 +297,12 @@ static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_
     end_case(h);
 }
 
+static void check_attention(harness *h, size_t batch, size_t n_tokens, size_t n_queries, size_t n_heads,
+                            size_t head_dim, bool bf16)
+{
+    check_attention_at(h, batch, n_tokens, n_queries, n_heads, head_dim, 0, bf16);
+}
+
 static void check_all_attention(harness *h, bool bf16)
 {
     check_attention(h, 1, 1, 1, 1, 1, bf16);
@@ -254,6 +314,7 @@ static void check_all_attention(harness *h, bool bf16)
     check_attention(h, 1, 577, 577, 2, 33, bf16);
     check_attention(h, 2, 197, 1, 3, 64, bf16);
     check_attention(h, 3, 300, 20, 2, 16, bf16);
+    check_attention_at(h, 1, 300, 20, 2, 64, 5, bf16);
 }
 
 void test_attention(harness *h)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "kernels/gemm/gemm_bf16.h"
 #include "operands.h"
 
 #define PANEL ((size_t)LUTRA_PANEL)
@@ -120,6 +121,76 @@ void test_multiply_few_rows_i8(harness *h)
         check_i8(h, (unsigned)bits, 6000, 1, 2);
 }
 
+/* ---- whole products ---------------------------------------------------------------------------- */
+
+static void run_product(harness *h, lutra_mode mode, const lutra_gemm *gemm)
+{
+    const size_t k = gemm->weights->k;
+    lutra_thread_pool *pool = start_pool(1);
+    lutra_matrix_i8 weights;
+    size_t bytes = lutra_gemm_f32_scratch(k, 1);
+    if ((mode == LUTRA_MODE_BF16 && !lutra_gemm_bf16_scratch(gemm->m, k, 1, &bytes)) ||
+        (mode == LUTRA_MODE_INT8 && !lutra_gemm_i8_scratch(gemm->m, k, 1, &bytes)) ||
+        (mode == LUTRA_MODE_INT8 &&
+         lutra_matrix_i8_create(h->kernels, pool, gemm->weights, &weights, NULL) != LUTRA_OK))
+        exit(2);
+    void *scratch = guarded(h, bytes, 64);
+    if (mode == LUTRA_MODE_F32) {
+        lutra_gemm_f32(h->kernels, pool, gemm, scratch);
+    } else if (mode == LUTRA_MODE_BF16) {
+        lutra_gemm_bf16(h->kernels, pool, gemm, scratch);
+    } else {
+        lutra_gemm_i8(h->kernels, pool, gemm, &weights, scratch);
+        lutra_matrix_i8_free(&weights);
+    }
+    lutra_thread_pool_free(pool);
+}
+
+/* A few rows of many get the bits that they get among all, though one row's activations are `size` times the
+ * others'. */
+static void check_among_many(harness *h, lutra_mode mode, unsigned bits, lutra_activation activation,
+                             float size)
+{
+    enum { M = 7, N = 40, K = 100, LARGE_ROW = 3 };
+    random_matrix w;
+    begin_case(h, "mode %d, %u bits, activation %d, a row of up to %g", (int)mode, bits, (int)activation,
+               2 * (double)size);
+    make_matrix(h, N, K, (matrix_kind){.bits = bits, .i8 = true, .scale_per_row = true}, &w);
+    float *a = guarded_floats(h, (size_t)M * K, ORDINARY);
+    float *all = guarded_floats(h, (size_t)M * N, ORDINARY),
+          *few = guarded_floats(h, (size_t)M * N, ORDINARY);
+    for (size_t i = 0; i < K; i++)
+        a[LARGE_ROW * K + i] *= size;
+    lutra_gemm gemm = {.m = M, .weights = &w.matrix, .a = a, .lda = K, .c = all, .ldc = N};
+    gemm.activation = activation;
+    run_product(h, mode, &gemm);
+    for (size_t first = 0; first < M; first += gemm.m) {
+        gemm.m = lutra_smaller(1 + random_below(h, LUTRA_FEW_ROWS), M - first);
+        gemm.a = a + first * K;
+        gemm.c = few + first * N;
+        run_product(h, mode, &gemm);
+    }
+    for (size_t i = 0; i < (size_t)M * N; i++)
+        check_near(h, (double)few[i], (double)all[i], 0, i / N, i % N);
+    end_case(h);
+}
+
+void test_few_rows(harness *h)
+{
+    static const lutra_mode modes[] = {LUTRA_MODE_F32, LUTRA_MODE_BF16, LUTRA_MODE_INT8};
+    static const float sizes[] = {1.0f, 0x1p64f, 0x1p80f, 0x1p100f, 1e33f};
+    for (size_t i = 0; i < 3; i++)
+        for (unsigned bits = 4; bits <= 6; bits += 2)
+            for (int activation = LUTRA_IDENTITY; activation <= LUTRA_GELU_TANH; activation++)
+                for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++)
+                    check_among_many(h, modes[i], bits, (lutra_activation)activation, sizes[j]);
+}
+
+void bench_few_rows(harness *h)
+{
+    (void)h; /* multiply_few_rows_f32 and _i8 are timed */
+}
+
 /* ---- benchmarks -------------------------------------------------------------------------------- */
 
 #define BENCH_K ((size_t)768)
@@ -205,7 +276,7 @@ static void bench_widths(const uint8_t *memory, size_t size)
     }
 }
 
-static void bench_few_rows(harness *h, bool i8)
+static void bench_multiply(harness *h, bool i8)
 {
     const size_t size = large_bytes();
     uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -228,10 +299,10 @@ static void bench_few_rows(harness *h, bool i8)
 
 void bench_multiply_few_rows_f32(harness *h)
 {
-    bench_few_rows(h, false);
+    bench_multiply(h, false);
 }
 
 void bench_multiply_few_rows_i8(harness *h)
 {
-    bench_few_rows(h, true);
+    bench_multiply(h, true);
 }

@@ -25,18 +25,38 @@ typedef enum row_kind {
     HUGE_NUMBERS,
     ONE_NAN,
     ONE_INFINITY,
+    TIES,
+    BEYOND_255,
     N_ROW_KINDS
 } row_kind;
 
+/* A number that becomes 256 in a row from its negative to itself: both halfway numbers are rounded up. */
+static float number_beyond_255(harness *h)
+{
+    for (;;) {
+        const float x = random_float(h, 1.0f, 2.0f);
+        float inverse;
+        if (lutra_row_i8_of(-x, x, true, &inverse).zero + lrintf(x * inverse) > 255)
+            return x;
+    }
+}
+
 static void fill_row(harness *h, row_kind kind, size_t k, float *x)
 {
-    static const float factor[N_ROW_KINDS] = {1, 1, -1, 0, 0x1p-128f, 1e38f, 1, 1};
+    static const float factor[N_ROW_KINDS] = {1, 1, -1, 0, 0x1p-128f, 1e38f, 1, 1, 1, 1};
     for (size_t i = 0; i < k; i++)
         x[i] = factor[kind] * random_float(h, kind == POSITIVE || kind == NEGATIVE ? 0.0f : -3.0f, 3.0f);
     if (kind == ONE_NAN)
         x[random_below(h, k)] = NAN;
     if (kind == ONE_INFINITY)
         x[random_below(h, k)] = random_below(h, 2) ? INFINITY : -INFINITY;
+    for (size_t i = 0; i < k && kind == TIES; i++) /* of 0..255, so that scale and inverse are 1 */
+        x[i] = i == 0 ? 255 : 0.5f * (float)random_below(h, 511);
+    if (kind == BEYOND_255) {
+        x[0] = number_beyond_255(h);
+        for (size_t i = 1; i < k; i++)
+            x[i] = -x[i - 1];
+    }
 }
 
 /* What the numbers mean: x to within half a step, zero exactly. */
@@ -70,6 +90,9 @@ void test_quantise_row_i8(harness *h)
             for (size_t j = k; j < padded(k); j++)
                 if (got[j] != 0)
                     fail_case(h, "byte %zu behind the row is %u", j, got[j]);
+            for (size_t j = 0; j < k && kind == TIES; j++) /* to even */
+                if ((double)got[j] != rint((double)x[j]))
+                    fail_case(h, "%g became %u", (double)x[j], got[j]);
             if (isnan(got_row.scale) != (kind == ONE_NAN || kind == ONE_INFINITY))
                 fail_case(h, "scale %.9g", (double)got_row.scale);
             else if (!isnan(got_row.scale))

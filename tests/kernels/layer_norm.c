@@ -5,31 +5,30 @@
 #include "harness.h"
 
 /* `offset` moves the row away from zero, where a variance computed as a difference of squares is lost. */
-static void check_row(harness *h, size_t dim, float offset, numbers kind, bool in_place)
+static void check_row(harness *h, size_t dim, float factor, float offset, numbers kind, bool in_place)
 {
     const float eps = random_below(h, 2) ? 1e-6f : 1e-12f;
-    begin_case(h, "dim %zu, offset %g, %s numbers%s", dim, (double)offset, name_of_numbers(kind),
-               in_place ? ", in place" : "");
-    float *x = guarded_floats(h, dim, kind), *want = guarded_floats(h, dim, ORDINARY);
+    begin_case(h, "dim %zu, offset %g, %s numbers times %g%s", dim, (double)offset, name_of_numbers(kind),
+               (double)factor, in_place ? ", in place" : "");
+    float *x = guarded_floats(h, dim, kind), *old = guarded_floats(h, dim, ORDINARY);
     const float *gamma = guarded_floats(h, dim, ORDINARY), *beta = guarded_floats(h, dim, ORDINARY);
     float *y = in_place ? x : guarded_floats(h, dim, ORDINARY);
     double mean = 0, squares = 0, largest = 0;
     for (size_t i = 0; i < dim; i++) {
-        x[i] += offset;
+        old[i] = x[i] = x[i] * factor + offset;
         mean += (double)x[i] / (double)dim;
         largest = fmax(largest, fabs((double)x[i]));
     }
     for (size_t i = 0; i < dim; i++)
         squares += ((double)x[i] - mean) * ((double)x[i] - mean);
     const double deviation = sqrt(squares / (double)dim + (double)eps);
-    h->reference->layer_norm_row_f32(dim, x, gamma, beta, eps, want);
     h->kernels->layer_norm_row_f32(dim, x, gamma, beta, eps, y);
     for (size_t i = 0; i < dim; i++) {
         /* The mean in f32, summed in any order by at least 8 chains, is off by up to (dim/8 + 4) roundings of
          * the largest number; the variance and the rest by as many of the result. */
         const double roundings = ((double)dim / 8 + 8) * 0x1p-24;
-        const double size = fabs((double)want[i] - (double)beta[i]) + 1;
-        check_near(h, (double)y[i], (double)want[i],
+        const double scaled = ((double)old[i] - mean) / deviation * (double)gamma[i], size = fabs(scaled) + 1;
+        check_near(h, (double)y[i], scaled + (double)beta[i],
                    roundings * (2 * largest / deviation * fabs((double)gamma[i]) + size) + 4 * 0x1p-24 * 2, 0,
                    i);
     }
@@ -41,7 +40,11 @@ void test_layer_norm_row_f32(harness *h)
     static const size_t dims[] = {1, 2, 7, 8, 15, 16, 17, 31, 33, 64, 100, 192, 384, 768, 1023, 1280};
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
         for (size_t j = 0; j < 16; j++)
-            check_row(h, dims[i], j & 1 ? 100.0f : 0.0f, (numbers)(j / 4), (j & 2) != 0);
+            check_row(h, dims[i], 1.0f, j & 1 ? 100.0f : 0.0f, (numbers)(j / 4), (j & 2) != 0);
+    /* Deviations whose squares, and sums, no float holds. */
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
+        for (float factor = 1e18f; factor < 1e38f; factor *= 10)
+            check_row(h, dims[i], factor, 0.0f, ORDINARY, random_below(h, 2));
 }
 
 static struct norm_bench {

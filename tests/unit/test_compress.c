@@ -324,6 +324,105 @@ static void test_clustered_and_exported_files_stand_alone(void **state)
     fixture_remove(other);
 }
 
+/* Calls for each number of the tensors whose names hold `part`. */
+static void each_number(const lutra_safetensors *file, uint8_t *bytes, const char *part,
+                        void (*visit)(float *value, int *exponent), int *exponent)
+{
+    for (size_t t = 0; t < lutra_safetensors_count(file); t++) {
+        const lutra_tensor *tensor = lutra_safetensors_at(file, t);
+        for (size_t i = 0; strstr(tensor->name, part) && i < tensor->n_elements; i++) {
+            float value;
+            assert_int_equal(tensor->dtype, LUTRA_F32);
+            memcpy(&value, bytes + tensor->offset + 4 * i, 4);
+            visit(&value, exponent);
+            memcpy(bytes + tensor->offset + 4 * i, &value, 4);
+        }
+    }
+}
+
+static void note_exponent(float *value, int *exponent)
+{
+    if (*value != 0 && ilogbf(*value) > *exponent)
+        *exponent = ilogbf(*value);
+}
+
+static void multiply_by_power(float *value, int *exponent)
+{
+    *value = ldexpf(*value, *exponent);
+}
+
+/* The clustered file with a power of two moved from the scales to the codebooks, so that the largest entry
+ * lies in 2^exponent..2^(exponent + 1). */
+static void move_power(const char *path, int exponent, const char *folder, const char *name)
+{
+    lutra_safetensors *file;
+    lutra_error error;
+    size_t size;
+    int largest = -1000;
+    uint8_t *bytes = fixture_read(path, &size);
+    assert_int_equal(lutra_safetensors_open(path, &file, &error), LUTRA_OK);
+    each_number(file, bytes, "codebook", note_exponent, &largest);
+    int up = exponent - largest, down = -up;
+    each_number(file, bytes, "codebook", multiply_by_power, &up);
+    each_number(file, bytes, ".scale", multiply_by_power, &down);
+    lutra_safetensors_close(file);
+    fixture_write_bytes(folder, name, bytes, size);
+    free(bytes);
+}
+
+static void run_once(const char *path, lutra_mode mode, float *logits)
+{
+    lutra_model *model;
+    lutra_context *context;
+    lutra_error error;
+    if (lutra_model_open(path, NULL, &model, &error))
+        fail_msg("%s", error.message);
+    const lutra_model_info *info = lutra_model_get_info(model);
+    const lutra_context_options options = {.n_threads = 1, .mode = mode};
+    uint8_t *pixels = malloc(info->input_bytes);
+    assert_non_null(pixels);
+    assert_in_range(info->n_classes, 1, 16);
+    for (size_t i = 0; i < info->input_bytes; i++)
+        pixels[i] = (uint8_t)(i * 151 >> 2);
+    assert_int_equal(lutra_context_create(model, &options, &context, &error), LUTRA_OK);
+    assert_int_equal(lutra_context_run(context, pixels, 1, logits, NULL, &error), LUTRA_OK);
+    free(pixels);
+    lutra_context_free(context);
+    lutra_model_close(model);
+}
+
+/* A weight is the product of an entry and a scale, however that is shared out between them. */
+static void test_entries_of_any_size(void **state)
+{
+    (void)state;
+    static const lutra_scope scopes[] = {LUTRA_SCOPE_ROW, LUTRA_SCOPE_TENSOR, LUTRA_SCOPE_MODEL};
+    static const int exponents[] = {127, -100};
+    char *folder = golden_folder(), *out = fixture_path(folder, "out.safetensors");
+    char *other = fixture_folder(), *back = fixture_path(other, "back"),
+         *shifted = fixture_path(other, "shifted");
+    lutra_error error;
+    for (size_t i = 0; i < 3; i++) {
+        const lutra_cluster_options options = {.scope = scopes[i], .codebook = LUTRA_CODEBOOK_F32};
+        assert_int_equal(cluster(folder, out, options, NULL, NULL, &error), LUTRA_OK);
+        for (size_t j = 0; j < 2; j++) {
+            move_power(out, exponents[j], other, "shifted");
+            move_power(shifted, 0, other, "back"); /* small scales may have lost bits */
+            for (lutra_mode mode = LUTRA_MODE_F32; mode <= LUTRA_MODE_INT8; mode++) {
+                float want[16] = {0}, got[16] = {0};
+                run_once(back, mode, want);
+                run_once(shifted, mode, got);
+                assert_true(isfinite(want[0]));
+                assert_memory_equal(got, want, sizeof want);
+            }
+        }
+    }
+    free(back);
+    free(out);
+    free(shifted);
+    fixture_remove(folder);
+    fixture_remove(other);
+}
+
 static void test_the_output_is_no_file_of_the_input(void **state)
 {
     (void)state;
@@ -447,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_a_budget_cancelled_leaves_nothing),
         cmocka_unit_test(test_export_brings_the_dense_model_back),
         cmocka_unit_test(test_clustered_and_exported_files_stand_alone),
+        cmocka_unit_test(test_entries_of_any_size),
         cmocka_unit_test(test_the_output_is_no_file_of_the_input),
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_weights_that_are_not_finite),

@@ -20,9 +20,10 @@ LUTRA_INLINE vector load_scores(const float *scores, size_t n)
                : _mm512_mask_mov_ps(v_set(-FLT_MAX), (__mmask16)((1u << n) - 1), v_load_part(scores, n));
 }
 
-LUTRA_INLINE vector exponentiate(vector scores, vector factor, vector offset)
+/* As in vector.h. */
+LUTRA_INLINE vector exponentiate(vector scores, vector factor, vector least, vector max)
 {
-    return v_exp2_coarse(v_max(v_multiply_add(scores, factor, offset), v_set(-125.0f)));
+    return v_exp2_product_coarse(v_max(least, v_subtract(scores, max)), factor);
 }
 
 static float largest(const float *scores, size_t n)
@@ -43,7 +44,7 @@ static float largest(const float *scores, size_t n)
 }
 
 /* The sum of what the scores became. Pairs take half the room, so that they never overtake the scores. */
-static float exponentiate_row(size_t n, vector factor, vector offset, float *scores)
+static float exponentiate_row(size_t n, vector factor, vector least, vector max, float *scores)
 {
     const size_t step = N_SUMS * VECTOR_WIDTH, fast = n / step * step;
     char *pairs = (char *)scores;
@@ -54,7 +55,7 @@ static float exponentiate_row(size_t n, vector factor, vector offset, float *sco
     for (size_t i = 0; i < fast; i += step, pairs += 2 * sizeof(vector)) {
         LUTRA_UNROLL
         for (size_t j = 0; j < N_SUMS; j++) {
-            e[j] = exponentiate(v_load(scores + i + j * VECTOR_WIDTH), factor, offset);
+            e[j] = exponentiate(v_load(scores + i + j * VECTOR_WIDTH), factor, least, max);
             sum[j] = v_add(sum[j], e[j]);
         }
         _mm512_storeu_si512(pairs, lutra_neighbours_bf16(e[0], e[1]));
@@ -65,7 +66,7 @@ static float exponentiate_row(size_t n, vector factor, vector offset, float *sco
         for (size_t j = 0; j < 2; j++) {
             const size_t at = i + j * VECTOR_WIDTH, left = n > at ? n - at : 0;
             const __mmask16 there = (__mmask16)(left >= VECTOR_WIDTH ? 0xffffu : (1u << left) - 1);
-            e[j] = exponentiate(load_scores(scores + at, left), factor, offset);
+            e[j] = exponentiate(load_scores(scores + at, left), factor, least, max);
             e[j] = _mm512_maskz_mov_ps(there, e[j]);
             sum[j] = v_add(sum[j], e[j]);
         }
@@ -78,12 +79,12 @@ void lutra_softmax_bf16_avx512bf16(size_t m, size_t n, float scale, void *scores
                                    lutra_softmax *running)
 {
     float *rows = scores, max[LUTRA_MAX_TILE_ROWS];
+    const vector factor = v_set(scale * LOG2_E), least = v_set(-125.0f / (scale * LOG2_E));
     for (size_t i = 0; i < m; i++)
-        max[i] = fmaxf(running[i].max, scale * largest(rows + i * ld, n));
-    for (size_t i = 0; i < m; i++) {
-        const vector factor = v_set(scale * LOG2_E), offset = v_set(-max[i] * LOG2_E);
-        lutra_softmax_carry_on(&running[i], max[i], exponentiate_row(n, factor, offset, rows + i * ld));
-    }
+        max[i] = fmaxf(running[i].max, largest(rows + i * ld, n));
+    for (size_t i = 0; i < m; i++)
+        lutra_softmax_carry_on(&running[i], scale, max[i],
+                               exponentiate_row(n, factor, least, v_set(max[i]), rows + i * ld));
 }
 
 /* `n` <= 32 inputs, half as many pairs. */

@@ -10,12 +10,12 @@ static void softmax_row(size_t n, float scale, float *scores, lutra_softmax *run
     float max = running->max;
     double sum = 0;
     for (size_t i = 0; i < n; i++)
-        max = fmaxf(max, scores[i] * scale);
+        max = fmaxf(max, scores[i]);
     for (size_t i = 0; i < n; i++) {
-        scores[i] = expf(scores[i] * scale - max);
+        scores[i] = expf((scores[i] - max) * scale);
         sum += (double)scores[i];
     }
-    running->correction = expf(running->max - max);
+    running->correction = expf((running->max - max) * scale);
     running->sum = running->sum * running->correction + (float)sum;
     running->max = max;
 }

@@ -11,11 +11,13 @@
 
 /* `max` is that of all blocks so far, `sum` this block's. The first block has nothing to correct, nor has one
  * without a new maximum. */
-LUTRA_INLINE void lutra_softmax_carry_on(lutra_softmax *running, float max, float sum)
+LUTRA_INLINE void lutra_softmax_carry_on(lutra_softmax *running, float scale, float max, float sum)
 {
     running->correction = running->max == max        ? 1.0f
                           : running->max == -FLT_MAX ? 0.0f
-                                                     : expf(running->max - max);
+                                                     : expf((running->max - max) * scale);
+    if (max == -FLT_MAX) /* nothing but -Inf so far, and so no probabilities, or NaNs */
+        sum *= 0;
     running->sum = running->sum * running->correction + sum;
     running->max = max;
 }

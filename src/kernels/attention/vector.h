@@ -10,11 +10,12 @@
 #define LOG2_E 0x1.715476p+0f
 #define N_SUMS ((size_t)4)
 
-/* e^x = 2^(x log2 e), and the factor costs nothing when it is multiplied into the scale. Below 2^-125 a
- * softmax has nothing left. */
-LUTRA_INLINE vector exponentiate(const float *scores, vector factor, vector offset)
+/* e^(scale x) = 2^(x factor), factor = scale log2 e, x = score - max, a difference before anything is
+ * rounded: e of the maximum is 1 whatever its size. x is at least `least`, for below 2^-125 a softmax has
+ * nothing left; it comes second, because of a number and a NaN x86 takes what does. */
+LUTRA_INLINE vector exponentiate(const float *scores, vector factor, vector least, vector max)
 {
-    return v_exp2(v_max(v_multiply_add(v_load(scores), factor, offset), v_set(-125.0f)));
+    return v_exp2_product(v_max(least, v_subtract(v_load(scores), max)), factor);
 }
 
 static float largest(size_t n, float *scores)
@@ -38,7 +39,7 @@ static float largest(size_t n, float *scores)
 }
 
 /* The sum of what the scores became. */
-static float exponentiate_row(size_t n, vector factor, vector offset, float *scores)
+static float exponentiate_row(size_t n, vector factor, vector least, vector max, float *scores)
 {
     const size_t step = N_SUMS * VECTOR_WIDTH, fast = n / step * step;
     vector part[N_SUMS];
@@ -48,13 +49,13 @@ static float exponentiate_row(size_t n, vector factor, vector offset, float *sco
     for (size_t i = 0; i < fast; i += step) {
         LUTRA_UNROLL
         for (size_t j = 0; j < N_SUMS; j++) {
-            const vector e = exponentiate(scores + i + j * VECTOR_WIDTH, factor, offset);
+            const vector e = exponentiate(scores + i + j * VECTOR_WIDTH, factor, least, max);
             v_store(scores + i + j * VECTOR_WIDTH, e);
             part[j] = v_add(part[j], e);
         }
     }
     for (size_t i = fast; i < n; i += VECTOR_WIDTH) {
-        const vector e = exponentiate(scores + i, factor, offset);
+        const vector e = exponentiate(scores + i, factor, least, max);
         v_store(scores + i, e);
         part[0] = v_add(part[0], e);
     }
@@ -65,10 +66,10 @@ void LUTRA_OF_LEVEL(softmax_f32)(size_t m, size_t n, float scale, float *scores,
                                  lutra_softmax *running)
 {
     float max[LUTRA_MAX_TILE_ROWS];
+    const vector factor = v_set(scale * LOG2_E), least = v_set(-125.0f / (scale * LOG2_E));
     for (size_t i = 0; i < m; i++)
-        max[i] = fmaxf(running[i].max, scale * largest(n, scores + i * ld));
-    for (size_t i = 0; i < m; i++) {
-        const vector factor = v_set(scale * LOG2_E), offset = v_set(-max[i] * LOG2_E);
-        lutra_softmax_carry_on(&running[i], max[i], exponentiate_row(n, factor, offset, scores + i * ld));
-    }
+        max[i] = fmaxf(running[i].max, largest(n, scores + i * ld));
+    for (size_t i = 0; i < m; i++)
+        lutra_softmax_carry_on(&running[i], scale, max[i],
+                               exponentiate_row(n, factor, least, v_set(max[i]), scores + i * ld));
 }

@@ -2,6 +2,7 @@
 /* A task is LUTRA_FEW_ROWS_BLOCKS blocks of outputs, for all rows. */
 #include "kernels/gemm/few_rows.h"
 
+#include "base/half.h"
 #include "base/size.h"
 #include "kernels/table.h"
 
@@ -73,13 +74,28 @@ static void run(lutra_thread_pool *pool, const struct job *job)
                           (void *)(uintptr_t)job);
 }
 
+/* Whether a sum may overflow where a level multiplies with 2^24 times the weights: not while no activation
+ * has the two upper bits of an exponent, those of 2^65 on, for LUTRA_MAX_INPUTS times 127 times that is 2^87.
+ */
+static bool could_overflow(const lutra_gemm *gemm)
+{
+    uint32_t both = 0;
+    for (size_t row = 0; row < gemm->m; row++)
+        for (size_t i = 0; i < gemm->weights->k; i++) {
+            const uint32_t bits = lutra_bits_of_float(gemm->a[row * gemm->lda + i]);
+            both |= bits & bits << 1;
+        }
+    return both & 0x40000000u;
+}
+
 bool lutra_few_rows_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm)
 {
     const lutra_matrix *w = gemm->weights;
     const lutra_kernels *reference = lutra_kernels_level(0);
     struct job job = {.kernels = kernels, .gemm = gemm, .codebook_scale = 1};
     if (!is_tuned(w) || gemm->m > LUTRA_FEW_ROWS || !w->codebook_is_i8 ||
-        (kernels != reference && kernels->multiply_few_rows_f32 == reference->multiply_few_rows_f32))
+        (kernels != reference && kernels->multiply_few_rows_f32 == reference->multiply_few_rows_f32) ||
+        could_overflow(gemm))
         return false;
     for (size_t i = 0; i < 256; i++)
         job.codebook[i] = (int8_t)w->codebook[i & ((1u << w->layout.bits) - 1)];

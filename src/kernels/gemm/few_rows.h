@@ -14,8 +14,8 @@
 #define LUTRA_FEW_ROWS 4
 #define LUTRA_FEW_ROWS_BLOCKS 4 /* of 16 outputs, that a kernel multiplies with at once */
 
-/* Runs the product where it is one of few rows with a codebook on the int8 grid and the level has a kernel of
- * its own for it; false where it is not. */
+/* Runs the product where it is one of few rows, none beyond what the kernels hold, with a codebook on the
+ * int8 grid, and the level has a kernel of its own for it; false where it is not. */
 bool lutra_few_rows_f32(const lutra_kernels *kernels, lutra_thread_pool *pool, const lutra_gemm *gemm);
 
 /* The same in 8 bits, parted in two: whether the product is such a one, and the product; `a` [gemm->m][lda]

@@ -46,6 +46,10 @@ void LUTRA_OF_LEVEL(layer_norm_row_f32)(size_t dim, const float *x, const float 
     for (size_t i = whole; i < dim; i++)
         rest += (x[i] - mean) * (x[i] - mean);
     const float squares = v_sum(v_add(v_add(sums[0], sums[1]), v_add(sums[2], sums[3]))) + rest;
+    if (!isfinite(squares)) { /* what a double holds, too: else every row would become beta */
+        lutra_layer_norm_row_f32_reference(dim, x, gamma, beta, eps, y);
+        return;
+    }
 
     const float factor = 1.0f / sqrtf(squares / (float)dim + eps);
     const vector factors = v_set(factor);
