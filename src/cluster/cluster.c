@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/cluster.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +27,7 @@ typedef struct pass {
     const lutra_row_source *source;
     const lutra_nearest *nearest;
     const float *entries;
-    double largest; /* magnitude of an entry */
+    double largest_scale; /* that keeps every weight finite */
     bool per_row;
     double step;            /* the scale before it is refitted: of every row, or beside the row's own */
     const float *row_scale; /* [n] with per_row: the scale that the codebook was fitted for */
@@ -77,11 +76,9 @@ static void square_rows(void *pass_, size_t task, size_t worker)
     }
 }
 
-/* A scale that keeps every decoded weight finite. */
 static float limit_scale(const pass *p, double scale)
 {
-    const double limit = FLT_MAX / fmax(p->largest, 1) * (1 - 1e-6);
-    return (float)fmin(scale, limit);
+    return (float)fmin(scale, p->largest_scale);
 }
 
 /* Assigns a row for `*scale` and refits it; by how much the squared error is less than that of all zeros. */
@@ -204,8 +201,7 @@ static void use_codebook(pass *p, lutra_nearest *nearest, const lutra_codebook *
     lutra_nearest_prepare(nearest, codebook->entries, codebook->n_clusters);
     p->nearest = nearest;
     p->entries = codebook->entries;
-    p->largest =
-        fmax(fabs((double)codebook->entries[0]), fabs((double)codebook->entries[codebook->n_clusters - 1]));
+    p->largest_scale = lutra_largest_scale(codebook->entries, codebook->n_clusters);
     p->step = step;
 }
 
