@@ -282,6 +282,28 @@ static void test_few_distinct_values_are_kept_exactly(void **unused)
     destroy(&f);
 }
 
+/* As by an accident in training: the weight has an entry of its own, the others fare as without it. */
+static void test_one_weight_far_out(void **unused)
+{
+    (void)unused;
+    static const float far[] = {1e4f, 1e6f, 1e8f, 1e12f, 3e38f};
+    fixture f = make(400, 256);
+    for (size_t i = 0; i < f.n * f.k; i++)
+        f.x[i] = (float)(0.02 * normal());
+    f.x[777] = 0;
+    cluster(&f, (lutra_clustering_options){.n_clusters = 63, .exact = true});
+    const double reachable = f.result.squared_error;
+    for (size_t i = 0; i < 4 * sizeof far / sizeof *far; i++) {
+        const lutra_clustering_options options = {.n_clusters = 64, .exact = i & 1};
+        f.x[777] = i & 2 ? -far[i / 4] : far[i / 4];
+        cluster(&f, options);
+        assert_sound(&f, options);
+        assert_true(f.result.codebook.optimality_gap <= (options.exact ? 1e-6 : 0.001));
+        assert_true(f.result.squared_error <= reachable * 1.001);
+    }
+    destroy(&f);
+}
+
 /* Every option on matrices that have little or nothing to cluster. */
 static void test_degenerate_matrices(void **unused)
 {
@@ -471,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_exact_is_as_good_as_its_bound_says),
         cmocka_unit_test(test_the_same_on_any_number_of_threads),
         cmocka_unit_test(test_few_distinct_values_are_kept_exactly),
+        cmocka_unit_test(test_one_weight_far_out),
         cmocka_unit_test(test_degenerate_matrices),
         cmocka_unit_test(test_what_is_not_finite_is_named),
         cmocka_unit_test(test_options_out_of_range),
