@@ -93,11 +93,12 @@ static double refit_scale(const pass *p, const float *x, float *scale, uint8_t *
     return product / square * product;
 }
 
-/* The best of several scales about `scale`, each refitted once. */
+/* The best of several scales about `scale`, each refitted once; 0 where none is better than all zeros, as
+ * where no entry has the sign of the weights. */
 static float search_scale(const pass *p, const float *x, float scale, uint8_t *indices)
 {
     double most = 0;
-    float best = scale;
+    float best = 0;
     for (int i = 0; i < N_SCALES; i++) {
         const double factor = 1 + SCALE_SPREAD * (2.0 * i / (N_SCALES - 1) - 1);
         float tried = limit_scale(p, (double)scale * factor);
@@ -117,11 +118,13 @@ static void assign_scaled_row(const pass *p, size_t row, const float *x)
     const size_t k = p->source->k;
     uint8_t *indices = p->indices + row * k;
     float scale = limit_scale(p, p->step * (double)p->row_scale[row]);
-    memset(indices, 0, k);
     if (scale > 0)
         scale = search_scale(p, x, scale, indices);
     for (int i = 0; i < N_REFITS && scale > 0; i++)
-        refit_scale(p, x, &scale, indices);
+        if (!(refit_scale(p, x, &scale, indices) > 0))
+            scale = 0;
+    if (!(scale > 0))
+        memset(indices, 0, k);
     p->scale[row] = scale;
     p->errors[row] = lutra_row_error(p->entries, x, indices, k, scale);
 }
