@@ -157,20 +157,24 @@ float *lutra_calibration_shift(lutra_calibration *c, size_t index)
     return c->shift + c->shift_of[index];
 }
 
-static bool is_finite_as(lutra_dtype dtype, float x)
+static float rounded_to(lutra_dtype dtype, float x)
 {
     if (dtype == LUTRA_F16)
-        return (lutra_f32_to_f16(x) & 0x7c00) != 0x7c00;
+        return lutra_f16_to_f32(lutra_f32_to_f16(x));
     if (dtype == LUTRA_BF16)
-        return (lutra_f32_to_bf16(x) & 0x7f80) != 0x7f80;
-    return isfinite(x);
+        return lutra_bf16_to_f32(lutra_f32_to_bf16(x));
+    return x;
 }
 
-void lutra_calibration_limit_shift(const lutra_calibration *c, const lutra_product *product, float *shift)
+void lutra_calibration_round_shift(const lutra_calibration *c, const lutra_product *product, float *shift)
 {
-    for (size_t row = 0; row < product->weight->matrix.n && c->has_bias; row++)
-        if (!is_finite_as(c->bias_dtype, product->bias[row] + shift[row]))
+    for (size_t row = 0; row < product->weight->matrix.n && c->has_bias; row++) {
+        const float bias = product->bias[row], rounded = rounded_to(c->bias_dtype, bias + shift[row]);
+        if (!isfinite(rounded))
             shift[row] = 0;
+        else if (c->bias_dtype != LUTRA_F32)
+            shift[row] = rounded - bias;
+    }
 }
 
 void lutra_calibration_replace(lutra_calibration *c, size_t index, const lutra_clustering *clustering,
@@ -181,7 +185,7 @@ void lutra_calibration_replace(lutra_calibration *c, size_t index, const lutra_c
     const lutra_matrix decoded = {.n = matrix->n, .k = matrix->k, .dense = c->weights, .dtype = LUTRA_F32};
     lutra_product product;
     lutra_context_product(c->context, c->step, c->n_pictures, &product);
-    lutra_calibration_limit_shift(c, &product, shift);
+    lutra_calibration_round_shift(c, &product, shift);
     lutra_decode_clustering(clustering, matrix->n, matrix->k, scale_per_row, c->weights);
     for (size_t row = 0; row < matrix->n; row++)
         c->bias[row] = product.bias ? product.bias[row] + shift[row] : 0;

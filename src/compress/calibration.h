@@ -50,12 +50,12 @@ const lutra_coupling *lutra_calibration_coupling(const lutra_calibration *calibr
 /* Where the shift of matrix `index`'s bias goes, [n]. */
 float *lutra_calibration_shift(lutra_calibration *calibration, size_t index);
 
-/* Leaves out of `shift` [n] what would make a bias of the matrix that was reached too large for its type. */
-void lutra_calibration_limit_shift(const lutra_calibration *calibration, const lutra_product *product,
+/* `shift` [n] becomes what the bias of the matrix that was reached gains in its type: none where it would be
+ * too large for that. */
+void lutra_calibration_round_shift(const lutra_calibration *calibration, const lutra_product *product,
                                    float *shift);
 
-/* From here on the matrix that was reached is the clustered one, its bias shifted, as far as its type can
- * hold that. */
+/* From here on the matrix that was reached is the clustered one, its bias shifted, as its type holds that. */
 void lutra_calibration_replace(lutra_calibration *calibration, size_t index,
                                const lutra_clustering *clustering, bool scale_per_row);
 

@@ -130,7 +130,7 @@ static lutra_status cluster(measurement *m, const lutra_product *product, size_t
     if (status)
         return lutra_job_name_tensor(m->model, product->weight->name, status, error);
     lutra_decode_clustering(&clustering, source.n, source.k, options.per_row, m->weights);
-    lutra_calibration_limit_shift(c, product, m->bias);
+    lutra_calibration_round_shift(c, product, m->bias);
     for (size_t row = 0; row < source.n && product->bias; row++)
         m->bias[row] += product->bias[row];
     return LUTRA_OK;
