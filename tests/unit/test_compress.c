@@ -2,6 +2,7 @@
 #include "model_fixture.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -188,6 +189,57 @@ static void test_cancelled_at_any_point_nothing_is_left(void **state)
     }
     free(out);
     free(temporary);
+    fixture_remove(folder);
+}
+
+/* Replaces one shard and removes another as soon as the job has begun. */
+static bool disturb(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    const char *folder = user;
+    char *one = fixture_path(folder, "model-00002-of-00003.safetensors");
+    char *other = fixture_path(folder, "model-00003-of-00003.safetensors");
+    (void)what, (void)done, (void)total;
+    rename(other, one);
+    free(one);
+    free(other);
+    return true;
+}
+
+/* What is said of the source is said of the weights that were clustered. */
+static void test_shards_that_are_replaced_meanwhile(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"config.json",
+                                        "preprocessor_config.json",
+                                        "model.safetensors.index.json",
+                                        "model-00001-of-00003.safetensors",
+                                        "model-00002-of-00003.safetensors",
+                                        "model-00003-of-00003.safetensors"};
+    char *folder = fixture_folder(), *out = fixture_path(folder, "out.safetensors");
+    uint8_t *bytes[2];
+    size_t n[2];
+    lutra_cluster_report reports[2];
+    lutra_error error;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *path = fixture_golden("hf-vit-sharded", files[i]);
+        uint8_t *file = fixture_read(path, &n[0]);
+        fixture_write_bytes(folder, files[i], file, n[0]);
+        free(file);
+        free(path);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const lutra_cluster_options options = {
+            .n_clusters = 16, .n_threads = 1, .progress = i == 1 ? disturb : NULL, .progress_user = folder};
+        assert_int_equal(lutra_cluster_file(folder, out, &options, &reports[i], &error), LUTRA_OK);
+        bytes[i] = fixture_read(out, &n[i]);
+    }
+    assert_string_equal(reports[0].source_sha256, reports[1].source_sha256);
+    assert_true(n[0] == n[1] && memcmp(bytes[0], bytes[1], n[0]) == 0);
+    for (size_t i = 0; i < 2; i++) {
+        lutra_cluster_report_free(&reports[i]);
+        free(bytes[i]);
+    }
+    free(out);
     fixture_remove(folder);
 }
 
@@ -444,6 +496,7 @@ int main(void)
         cmocka_unit_test(test_sha256),
         cmocka_unit_test(test_report_agrees_with_the_file),
         cmocka_unit_test(test_cancelled_at_any_point_nothing_is_left),
+        cmocka_unit_test(test_shards_that_are_replaced_meanwhile),
         cmocka_unit_test(test_a_budget_cancelled_leaves_nothing),
         cmocka_unit_test(test_export_brings_the_dense_model_back),
         cmocka_unit_test(test_clustered_and_exported_files_stand_alone),
