@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model_fixture.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/half.h"
@@ -291,6 +293,54 @@ static void test_a_budget_cancelled_leaves_nothing(void **state)
     fixture_remove(folder);
 }
 
+typedef struct hold {
+    const char *temporary;
+    int first; /* the temporary, open since the first call, so that its number is no other file's; -1 */
+} hold;
+
+static bool look_at_temporary(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    hold *h = user;
+    struct stat first, now;
+    (void)what, (void)done, (void)total;
+    if (h->first < 0)
+        h->first = open(h->temporary, O_RDONLY);
+    assert_int_equal(fstat(h->first, &first), 0);
+    assert_int_equal(stat(h->temporary, &now), 0);
+    assert_true(now.st_dev == first.st_dev && now.st_ino == first.st_ino);
+    return true;
+}
+
+/* Rounds and tries of a budget write to the one temporary file, locked all the time. */
+static void test_a_budget_keeps_its_output_to_itself(void **state)
+{
+    (void)state;
+    char *folder = golden_folder(), *out = fixture_path(folder, "out.safetensors");
+    char *temporary = fixture_path(folder, ".out.safetensors.lutra-tmp");
+    uint8_t *pixels = make_pictures(folder);
+    lutra_cluster_report report;
+    lutra_error error;
+    for (int i = 0; i < 2; i++) {
+        hold h = {temporary, -1};
+        const lutra_cluster_options options = {.budget_unit = i ? LUTRA_BUDGET_BYTES : LUTRA_BUDGET_KL,
+                                               .budget = i ? 16000 : 0.1,
+                                               .calibration_pixels = pixels,
+                                               .n_calibration_pictures = N_PICTURES - 4,
+                                               .n_validation_pictures = 4,
+                                               .n_threads = 1,
+                                               .progress = look_at_temporary,
+                                               .progress_user = &h};
+        assert_int_equal(lutra_cluster_file(folder, out, &options, &report, &error), LUTRA_OK);
+        assert_true(i || report.n_rounds > 1);
+        lutra_cluster_report_free(&report);
+        close(h.first);
+    }
+    free(out);
+    free(temporary);
+    free(pixels);
+    fixture_remove(folder);
+}
+
 static void test_export_brings_the_dense_model_back(void **state)
 {
     (void)state;
@@ -498,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_cancelled_at_any_point_nothing_is_left),
         cmocka_unit_test(test_shards_that_are_replaced_meanwhile),
         cmocka_unit_test(test_a_budget_cancelled_leaves_nothing),
+        cmocka_unit_test(test_a_budget_keeps_its_output_to_itself),
         cmocka_unit_test(test_export_brings_the_dense_model_back),
         cmocka_unit_test(test_clustered_and_exported_files_stand_alone),
         cmocka_unit_test(test_the_output_is_no_file_of_the_input),
