@@ -34,7 +34,8 @@ static lutra_status allocate_buffers(lutra_calibration *c, lutra_error *error)
 
 static lutra_status run_dense(lutra_calibration *c, lutra_error *error)
 {
-    lutra_status status = lutra_context_run(c->context, c->pixels, c->n_all, NULL, NULL, error);
+    const lutra_status status =
+        lutra_job_run_steps(c->job, c->model, c->context, 0, c->pixels, c->n_all, error);
     if (status)
         return status;
     const lutra_rows logits = lutra_context_logits(c->context, c->n_all);
@@ -195,12 +196,15 @@ void lutra_calibration_replace(lutra_calibration *c, size_t index, const lutra_c
     c->step++;
 }
 
-double lutra_calibration_kl(lutra_calibration *c)
+lutra_status lutra_calibration_kl(lutra_calibration *c, double *kl, lutra_error *error)
 {
-    for (; c->step < lutra_model_n_steps(c->model); c->step++)
-        lutra_context_step(c->context, c->step, c->pixels, c->n_all, NULL, NULL);
+    const lutra_status status =
+        lutra_job_run_steps(c->job, c->model, c->context, c->step, c->pixels, c->n_all, error);
+    if (status)
+        return status;
     const lutra_rows logits = lutra_context_logits(c->context, c->n_all);
-    return lutra_outputs_kl(&c->dense, &logits, c->n_all > c->n_pictures ? c->n_pictures : 0);
+    *kl = lutra_outputs_kl(&c->dense, &logits, c->n_all > c->n_pictures ? c->n_pictures : 0);
+    return LUTRA_OK;
 }
 
 const float *lutra_calibration_shift_of_tensor(const lutra_calibration *c, const lutra_tensor *tensor)

@@ -60,8 +60,8 @@ void lutra_calibration_replace(lutra_calibration *calibration, size_t index,
                                const lutra_clustering *clustering, bool scale_per_row);
 
 /* The mean KL(dense || clustered) after the last matrix: on the validation pictures, or on all where there
- * are none. */
-double lutra_calibration_kl(lutra_calibration *calibration);
+ * are none. Once. */
+lutra_status lutra_calibration_kl(lutra_calibration *calibration, double *kl, lutra_error *error);
 
 /* The shift [tensor->shape[0]] of the bias in `tensor`, or NULL where it is none of the matrices' biases. */
 const float *lutra_calibration_shift_of_tensor(const lutra_calibration *calibration,

@@ -263,7 +263,7 @@ static lutra_status cluster(cluster_job *c, lutra_error *error)
     if (status == LUTRA_OK)
         status = cluster_all(c, error);
     if (status == LUTRA_OK && c->options->budget_unit)
-        c->kl = lutra_calibration_kl(c->calibration);
+        status = lutra_calibration_kl(c->calibration, &c->kl, error);
     return status;
 }
 

@@ -293,6 +293,56 @@ static void test_a_budget_cancelled_leaves_nothing(void **state)
     fixture_remove(folder);
 }
 
+/* Calls between those of the gradients and the first of a matrix. */
+typedef struct gap {
+    bool counts;
+    size_t n_calls, least, n_gaps;
+} gap;
+
+static bool count_in_gaps(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    gap *g = user;
+    (void)done, (void)total;
+    if (strcmp(what, "gradients") == 0) {
+        g->counts = true;
+        g->n_calls = 0;
+    } else if (g->counts && strstr(what, ".weight")) {
+        g->counts = false;
+        g->least = g->n_calls < g->least ? g->n_calls : g->least;
+        g->n_gaps++;
+    } else if (g->counts) {
+        g->n_calls++;
+    }
+    return true;
+}
+
+/* It takes seconds to minutes, in which the caller may want to stop: while losses of widths are measured and
+ * before the model is clustered. */
+static void test_the_dense_model_runs_step_by_step(void **state)
+{
+    (void)state;
+    char *folder = golden_folder(), *out = fixture_path(folder, "out.safetensors");
+    uint8_t *pixels = make_pictures(folder);
+    gap g = {.least = SIZE_MAX};
+    const lutra_cluster_options options = {.budget_unit = LUTRA_BUDGET_BITS,
+                                           .budget = 3,
+                                           .calibration_pixels = pixels,
+                                           .n_calibration_pictures = N_PICTURES,
+                                           .n_threads = 1,
+                                           .progress = count_in_gaps,
+                                           .progress_user = &g};
+    lutra_model *model;
+    lutra_error error;
+    assert_int_equal(lutra_cluster_file(folder, out, &options, NULL, &error), LUTRA_OK);
+    assert_int_equal(lutra_model_open(folder, NULL, &model, &error), LUTRA_OK);
+    assert_int_equal(g.n_gaps, 2);
+    assert_true(g.least >= lutra_model_n_steps(model));
+    lutra_model_close(model);
+    free(out);
+    free(pixels);
+    fixture_remove(folder);
+}
+
 typedef struct hold {
     const char *temporary;
     int first; /* the temporary, open since the first call, so that its number is no other file's; -1 */
@@ -548,6 +598,7 @@ int main(void)
         cmocka_unit_test(test_cancelled_at_any_point_nothing_is_left),
         cmocka_unit_test(test_shards_that_are_replaced_meanwhile),
         cmocka_unit_test(test_a_budget_cancelled_leaves_nothing),
+        cmocka_unit_test(test_the_dense_model_runs_step_by_step),
         cmocka_unit_test(test_a_budget_keeps_its_output_to_itself),
         cmocka_unit_test(test_export_brings_the_dense_model_back),
         cmocka_unit_test(test_clustered_and_exported_files_stand_alone),
