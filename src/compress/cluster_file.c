@@ -332,9 +332,11 @@ static lutra_status spend_loss(cluster_job *c, lutra_error *error)
     } while (lutra_spending_next(spending, c->kl));
     if (c->kl <= c->options->budget)
         return LUTRA_OK;
-    return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
-                      "a KL of %g cannot be met: with %.2f bits an index, the most there is, it is %.3g",
-                      c->options->budget, c->report->chosen.bits, c->kl);
+    return lutra_fail(
+        error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
+        "a KL of %g cannot be met: it is %.3g with %.2f bits an index, and more are not expected "
+        "to lower it",
+        c->options->budget, c->kl, c->report->chosen.bits);
 }
 
 static lutra_status spend(cluster_job *c, lutra_error *error)

@@ -107,8 +107,20 @@ class Budget(CommandTest):
 
     def test_loss_that_cannot_be_met(self):
         self.fails("cluster", MODEL, "-o", self.out, "--calibrate", self.pictures, "--budget", "kl=1e-9",
-                   says=["KL of 1e-09 cannot be met", "bits an index, the most there is"])
+                   says=["KL of 1e-09 cannot be met", "bits an index, and more are not expected to lower it"])
         self.nothing_is_left()
+
+    def test_loss_that_no_bits_seem_to_lower(self):
+        """Where more clusters seem to lose more, the first point of the curve is the last one, far from all bits there are."""
+        path = self.folder / "rising.json"
+        self.spend("3bits", "--report", path)
+        report = json.loads(path.read_text())
+        for tensor in report["tensors"]:
+            for i, point in enumerate(tensor["sensitivity"]):
+                point["kl"] = 0.1 + 0.01 * i
+        path.write_text(json.dumps(report))
+        self.fails("cluster", MODEL, "-o", self.out, "--calibrate", self.pictures, "--budget", "kl=1e-9", "--report", path,
+                   says="1.00 bits an index, and more are not expected to lower it")
 
     def test_loss_that_cannot_be_measured(self):
         """Logits that overflow: whatever is done to the weights, no loss can be told."""
