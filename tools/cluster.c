@@ -123,10 +123,9 @@ static int run(const tool_arguments *arguments)
 }
 
 static const tool_option options[] = {
-    TOOL_OUTPUT, TOOL_CLUSTERS,  TOOL_BUDGET,          TOOL_SCOPE, TOOL_CODEBOOK,
-    TOOL_EXACT,  TOOL_CALIBRATE, TOOL_CALIBRATE_COUNT, TOOL_ARCH,  TOOL_LABELS,
-    TOOL_ERRORS, TOOL_REPORT,    TOOL_THREADS,         TOOL_CPUS,  TOOL_JSON,
-    TOOL_QUIET,  TOOL_HELP,      TOOL_NO_OPTION,
+    TOOL_OUTPUT,    TOOL_CLUSTERS,        TOOL_BUDGET, TOOL_SCOPE,  TOOL_CODEBOOK, TOOL_EXACT,
+    TOOL_CALIBRATE, TOOL_CALIBRATE_COUNT, TOOL_ARCH,   TOOL_LABELS, TOOL_ERRORS,   TOOL_REPORT,
+    TOOL_THREADS,   TOOL_CPUS_SHARED,     TOOL_JSON,   TOOL_QUIET,  TOOL_HELP,     TOOL_NO_OPTION,
 };
 
 const tool_command tool_command_cluster = {
@@ -138,9 +137,9 @@ const tool_command tool_command_cluster = {
         "Hugging Face write "
         "them, and writes a model that Lutra runs as it lies: a codebook of at most 256 centroids "
         "and an index of "
-        "1 to 8 bits per weight. The clustering is the best there is (one-dimensional k-means, "
-        "solved globally), "
-        "and how far it may be from the optimum is printed.\n\n"
+        "1 to 8 bits per weight. Centroids are those of one-dimensional k-means, solved globally: how far "
+        "it may be from its optimum is printed. Up to 128 of them then become 8-bit integers, and rows "
+        "get the scales that fit these best.\n\n"
         "64 clusters make a 32-bit model about five times smaller and usually cost less than a "
         "tenth of a point "
         "of accuracy; 16 clusters make it about eight times smaller and cost more. 'lutra eval "

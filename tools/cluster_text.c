@@ -36,7 +36,7 @@ static void print_tensors(const lutra_cluster_report *report, bool with_outputs)
         width = length > width ? length : width;
     }
     printf("%s%-*s %13s %8s %5s %14s %14s%s\n", tool_bold(stdout), width, "matrix", "shape", "clusters",
-           "bits", "weight error", with_outputs ? "output error" : "above optimum", tool_plain(stdout));
+           "bits", "weight error", with_outputs ? "output error" : "k-means gap", tool_plain(stdout));
     for (size_t i = 0; i < report->n_tensors; i++) {
         const lutra_tensor_report *tensor = &report->tensors[i];
         char shape[48];
@@ -132,7 +132,7 @@ int tool_cluster_text(const tool_clustering *clustering)
     printf("error        %.3f %% of the weights' root mean square\n",
            100 * tool_relative_error(report->squared_error, report->squared_weight));
     if (!n_pictures) /* k-means is only where calibration begins */
-        printf("optimality   squared error at most %.4f %% above the best possible clustering's\n",
+        printf("optimality   k-means at most %.4f %% above its optimum, before integers and scales of rows\n",
                100 * report->optimality_gap);
     printf("took         %.2f s on %zu thread%s, at most %s in memory\n", report->seconds, report->n_threads,
            report->n_threads == 1 ? "" : "s", tool_bytes(tool_peak_rss_bytes()).text);

@@ -296,6 +296,7 @@ static bool set_value(tool_arguments *arguments, tool_option id, const char *val
     case TOOL_THREADS:
         return parse_size(option, value, 1, LUTRA_MAX_THREADS, &arguments->n_threads);
     case TOOL_CPUS:
+    case TOOL_CPUS_SHARED:
         if (tool_parse_cpus(value, arguments))
             return true;
         tool_error("--%s takes numbers and ranges of up to %d CPUs, as in 0-3,6, not '%s'", option->name,

@@ -518,7 +518,10 @@ typedef struct lutra_tensor_report {
     size_t n_clusters, bits;
     double squared_error;  /* sum over the matrix of (weight - clustered weight)^2 */
     double squared_weight; /* sum of weight^2: their ratio is the relative error */
-    double optimality_gap; /* upper bound on (k-means objective / optimum over the sorted values) - 1 */
+    /* Upper bound on (k-means objective / optimum over the sorted values) - 1: before entries become integers
+     * and rows get the scales that fit them best. Of squared_error itself with scope tensor or model and a
+     * codebook of floats alone. */
+    double optimality_gap;
     /* Calibrated: mean over the inputs of the squared error of the outputs, and of the squared outputs, both
      * about their means where a bias follows; else, and where these are too large for f32, 0. */
     double squared_output_error, squared_output;

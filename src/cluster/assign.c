@@ -4,6 +4,12 @@
 #include <float.h>
 #include <math.h>
 
+double lutra_largest_scale(const float *entries, size_t n)
+{
+    const double largest = fmax(fabs((double)entries[0]), fabs((double)entries[n - 1]));
+    return FLT_MAX / fmax(largest, 1) * (1 - 1e-6);
+}
+
 /* Monotone in x, so that a border in an earlier cell lies below every value of a later one. */
 static inline int cell_of(const lutra_nearest *nearest, float x)
 {

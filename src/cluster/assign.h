@@ -8,6 +8,9 @@
 
 #define LUTRA_ASSIGN_CELLS 1024
 
+/* The largest scale that keeps every weight finite, whichever of the entries (ascending) it has. */
+double lutra_largest_scale(const float *entries, size_t n);
+
 /* Entries in ascending order, ready for many look-ups. */
 typedef struct lutra_nearest {
     const float *entries; /* [n]; the caller's */

@@ -109,6 +109,7 @@ static lutra_status search_scales(state *st, double spread, lutra_error *error)
     lutra_search *s = &st->search;
     double *least = NULL;
     float *factor = NULL;
+    const double most = lutra_largest_scale(s->codebook.entries, s->codebook.n_clusters);
     lutra_status status;
     if ((status = lutra_allocate(s->n, sizeof *least, "scales", &least, error)) ||
         (status = lutra_allocate(s->n, sizeof *factor, "scales", &factor, error)))
@@ -121,7 +122,7 @@ static lutra_status search_scales(state *st, double spread, lutra_error *error)
         const float tried = (float)(1 + spread * (2.0 * i / (N_SCALES - 1) - 1));
         lutra_feedback(s, tried);
         for (size_t row = 0; row < s->n; row++)
-            if (s->cost[row] < least[row]) {
+            if (s->cost[row] < least[row] && (double)(s->scale[row] * tried) <= most) {
                 least[row] = s->cost[row];
                 factor[row] = tried;
             }

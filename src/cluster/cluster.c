@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/cluster.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +27,7 @@ typedef struct pass {
     const lutra_row_source *source;
     const lutra_nearest *nearest;
     const float *entries;
-    double largest; /* magnitude of an entry */
+    double largest_scale; /* that keeps every weight finite */
     bool per_row;
     double step;            /* the scale before it is refitted: of every row, or beside the row's own */
     const float *row_scale; /* [n] with per_row: the scale that the codebook was fitted for */
@@ -77,11 +76,9 @@ static void square_rows(void *pass_, size_t task, size_t worker)
     }
 }
 
-/* A scale that keeps every decoded weight finite. */
 static float limit_scale(const pass *p, double scale)
 {
-    const double limit = FLT_MAX / fmax(p->largest, 1) * (1 - 1e-6);
-    return (float)fmin(scale, limit);
+    return (float)fmin(scale, p->largest_scale);
 }
 
 /* Assigns a row for `*scale` and refits it; by how much the squared error is less than that of all zeros. */
@@ -96,11 +93,12 @@ static double refit_scale(const pass *p, const float *x, float *scale, uint8_t *
     return product / square * product;
 }
 
-/* The best of several scales about `scale`, each refitted once. */
+/* The best of several scales about `scale`, each refitted once; 0 where none is better than all zeros, as
+ * where no entry has the sign of the weights. */
 static float search_scale(const pass *p, const float *x, float scale, uint8_t *indices)
 {
     double most = 0;
-    float best = scale;
+    float best = 0;
     for (int i = 0; i < N_SCALES; i++) {
         const double factor = 1 + SCALE_SPREAD * (2.0 * i / (N_SCALES - 1) - 1);
         float tried = limit_scale(p, (double)scale * factor);
@@ -120,11 +118,13 @@ static void assign_scaled_row(const pass *p, size_t row, const float *x)
     const size_t k = p->source->k;
     uint8_t *indices = p->indices + row * k;
     float scale = limit_scale(p, p->step * (double)p->row_scale[row]);
-    memset(indices, 0, k);
     if (scale > 0)
         scale = search_scale(p, x, scale, indices);
     for (int i = 0; i < N_REFITS && scale > 0; i++)
-        refit_scale(p, x, &scale, indices);
+        if (!(refit_scale(p, x, &scale, indices) > 0))
+            scale = 0;
+    if (!(scale > 0))
+        memset(indices, 0, k);
     p->scale[row] = scale;
     p->errors[row] = lutra_row_error(p->entries, x, indices, k, scale);
 }
@@ -204,8 +204,7 @@ static void use_codebook(pass *p, lutra_nearest *nearest, const lutra_codebook *
     lutra_nearest_prepare(nearest, codebook->entries, codebook->n_clusters);
     p->nearest = nearest;
     p->entries = codebook->entries;
-    p->largest =
-        fmax(fabs((double)codebook->entries[0]), fabs((double)codebook->entries[codebook->n_clusters - 1]));
+    p->largest_scale = lutra_largest_scale(codebook->entries, codebook->n_clusters);
     p->step = step;
 }
 

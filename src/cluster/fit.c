@@ -36,7 +36,7 @@ static lutra_status fit_free_centres(const lutra_values *values, const lutra_clu
             return status;
         if ((status = lutra_kmeans_1d_fit(bins->bins, bins->n, k, fit, error)))
             return status;
-        *gap = lutra_kmeans_1d_gap(fit, bins->total);
+        *gap = lutra_kmeans_1d_gap(fit);
         const bool sortable = values->n_values < UINT32_MAX, last = refinements == MAX_REFINEMENTS;
         /* Fewer bins than clusters: of the values themselves there may be enough. */
         const bool few = bins->n < k;

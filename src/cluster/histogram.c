@@ -175,10 +175,6 @@ static void reduce(lutra_bin *bins, size_t n_bins, size_t n_chunks, lutra_bins *
             bins[n++] = sum;
     }
     result->n = n;
-    for (size_t i = 0; i < n; i++) {
-        const double mean = lutra_bin_mean(&bins[i]);
-        result->total += bins[i].weight * mean * mean + lutra_bin_scatter(&bins[i]);
-    }
 }
 
 lutra_status lutra_histogram(const lutra_values *values, size_t n_wanted, lutra_thread_pool *pool,

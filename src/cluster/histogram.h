@@ -9,7 +9,6 @@
 typedef struct lutra_bins {
     lutra_bin *bins; /* [n]; free with free() */
     size_t n;        /* 0: no values at all */
-    double total;    /* sum of w x^2 */
 } lutra_bins;
 
 /* About `n_wanted` bins, finer where values are dense. Deterministic on any number of threads. */

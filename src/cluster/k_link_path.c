@@ -35,7 +35,7 @@ typedef struct search {
     const lutra_monge_graph *graph;
     size_t k;
     double price;
-    double *lightest;           /* [n + 1] weight of the lightest path to each node, links' prices included */
+    double *lightest;           /* [n + 1] weight, without prices, of the lightest path to each node */
     uint32_t *previous;         /* [n + 1] the node before on that path */
     uint32_t *n_links;          /* [n + 1] of that path */
     candidate *candidates;      /* [n + 1] */
@@ -47,7 +47,15 @@ typedef struct search {
 
 static double path_weight(const search *s, size_t from, size_t to)
 {
-    return s->lightest[from] + s->graph->weight(s->graph->context, from, to) + s->price;
+    return s->lightest[from] + s->graph->weight(s->graph->context, from, to);
+}
+
+/* Whether a path to `to` is lighter with its last link from `node` than from `rival`. A price may be larger
+ * than all weights by far: it counts where the paths differ in their links, and takes no digits of others. */
+static bool is_better(const search *s, size_t node, size_t rival, size_t to)
+{
+    const double more_links = (double)s->n_links[node] - (double)s->n_links[rival];
+    return path_weight(s, node, to) - path_weight(s, rival, to) + more_links * s->price < 0;
 }
 
 /* The first node in (low, high] that is reached better from `node` than from `rival`, SIZE_MAX where none is;
@@ -55,10 +63,10 @@ static double path_weight(const search *s, size_t from, size_t to)
 static size_t first_better(const search *s, size_t node, size_t rival, size_t low, size_t high, size_t hint)
 {
     size_t step = 4, at = low + hint < high ? low + hint : high;
-    if (path_weight(s, node, at) < path_weight(s, rival, at)) {
+    if (is_better(s, node, rival, at)) {
         for (high = at; high - low > step; step *= 2) {
             at = high - step;
-            if (path_weight(s, node, at) < path_weight(s, rival, at)) {
+            if (is_better(s, node, rival, at)) {
                 high = at;
             } else {
                 low = at;
@@ -68,7 +76,7 @@ static size_t first_better(const search *s, size_t node, size_t rival, size_t lo
     } else {
         for (low = at; low < high; step *= 2) {
             at = high - low > step ? low + step : high;
-            if (path_weight(s, node, at) < path_weight(s, rival, at)) {
+            if (is_better(s, node, rival, at)) {
                 high = at;
                 break;
             }
@@ -79,7 +87,7 @@ static size_t first_better(const search *s, size_t node, size_t rival, size_t lo
     }
     while (high - low > 1) {
         const size_t middle = low + (high - low) / 2;
-        if (path_weight(s, node, middle) < path_weight(s, rival, middle))
+        if (is_better(s, node, rival, middle))
             high = middle;
         else
             low = middle;
@@ -110,7 +118,7 @@ static void find_lightest(search *s)
         while (tail > head) {
             const candidate last = queue[tail - 1];
             first = last.first > node + 1 ? last.first : node + 1;
-            if (!(path_weight(s, node, first) < path_weight(s, last.node, first)))
+            if (!is_better(s, node, last.node, first))
                 break;
             tail--;
         }
@@ -204,7 +212,7 @@ static void find_path(search *s, double guess, size_t *nodes)
     for (int step = 0; step < MAX_PRICES; step++) {
         find_lightest(s);
         const size_t links = s->n_links[n];
-        s->bound = fmax(s->bound, s->lightest[n] - s->price * (double)s->k);
+        s->bound = fmax(s->bound, s->lightest[n] + s->price * ((double)links - (double)s->k));
         if (links == s->k) {
             trace(s, s->shorter);
             for (size_t i = 0; i <= s->k; i++)

@@ -31,13 +31,14 @@
 #include "cluster/kmeans_1d.h"
 
 #include <math.h>
-#include <stdlib.h>
 
-#include "base/memory.h"
+#include "cluster/intervals.h"
 #include "cluster/k_link_path.h"
 
 /* e above. Any number gives a valid bound; this one suits bins that are fine enough for a gap of 0.1 %. */
 #define BORDER_PRICE 2.5e-4
+/* Errors of intervals are computed more precisely where rounding is a larger part of the objective. */
+#define MOST_ROUNDING 1e-6
 
 double lutra_bin_mean(const lutra_bin *bin)
 {
@@ -50,20 +51,6 @@ double lutra_bin_scatter(const lutra_bin *bin)
     return scatter > 0 ? scatter : 0;
 }
 
-/* Sums over the bins before this one, values counted from the overall mean. */
-typedef struct moments {
-    double weight, first, second;
-} moments;
-
-static double interval_error(const void *context, size_t from, size_t to)
-{
-    const moments *sums = context;
-    const double weight = sums[to].weight - sums[from].weight;
-    const double first = sums[to].first - sums[from].first;
-    const double error = sums[to].second - sums[from].second - first * first / weight;
-    return error > 0 ? error : 0;
-}
-
 /* Of the bins in [from, to). Counted from the first, so that a small value is not lost among large ones. */
 static double mean_of(const lutra_bin *bins, size_t from, size_t to)
 {
@@ -74,18 +61,6 @@ static double mean_of(const lutra_bin *bins, size_t from, size_t to)
         sum += bins[i].weight * (lutra_bin_mean(&bins[i]) - origin);
     }
     return origin + sum / weight;
-}
-
-/* sums [n + 1] */
-static void add_up(const lutra_bin *bins, size_t n, double origin, moments *sums)
-{
-    sums[0] = (moments){0, 0, 0};
-    for (size_t i = 0; i < n; i++) {
-        const double mean = lutra_bin_mean(&bins[i]) - origin, weight = bins[i].weight;
-        sums[i + 1].weight = sums[i].weight + weight;
-        sums[i + 1].first = sums[i].first + weight * mean;
-        sums[i + 1].second = sums[i].second + weight * mean * mean + lutra_bin_scatter(&bins[i]);
-    }
 }
 
 /* What a further cluster saves, from the error that fine quantisation leaves at best:
@@ -180,33 +155,35 @@ static double bound_over_values(const lutra_bin *bins, size_t n, size_t k, doubl
 lutra_status lutra_kmeans_1d_fit(const lutra_bin *bins, size_t n, size_t k, lutra_kmeans_1d *result,
                                  lutra_error *error)
 {
-    moments *sums = NULL;
+    lutra_intervals intervals;
     size_t cuts[257];
     double least = 0;
     if (k > n)
         k = n;
-    lutra_status status = lutra_allocate(n + 1, sizeof *sums, "clustering", &sums, error);
+    lutra_status status = lutra_intervals_create(bins, n, &intervals, error);
     if (status)
         return status;
-    const double origin = mean_of(bins, 0, n);
+    lutra_monge_graph graph = {.n = n, .weight = lutra_interval_error, .context = &intervals};
     result->price = estimate_price(bins, n, k);
-    add_up(bins, n, origin, sums);
-    const lutra_monge_graph graph = {.n = n, .weight = interval_error, .context = sums};
     status = lutra_k_link_path(&graph, k, &result->price, cuts, &result->objective, &least, error);
+    least = fmax(0, least - intervals.rounding);
+    if (status == LUTRA_OK && result->objective * MOST_ROUNDING < intervals.rounding) {
+        graph.weight = lutra_interval_error_precise;
+        status = lutra_k_link_path(&graph, k, &result->price, cuts, &result->objective, &least, error);
+    }
     if (status == LUTRA_OK) {
         result->n_centres = k;
         for (size_t i = 0; i < k; i++)
             result->centres[i] = mean_of(bins, cuts[i], cuts[i + 1]);
         result->bound = bound_over_values(bins, n, k, least);
     }
-    free(sums);
+    lutra_intervals_free(&intervals);
     return status;
 }
 
-double lutra_kmeans_1d_gap(const lutra_kmeans_1d *result, double total)
+double lutra_kmeans_1d_gap(const lutra_kmeans_1d *result)
 {
-    /* Sums of squares in double precision say no more. */
-    if (result->objective <= 1e-14 * total)
+    if (result->objective <= 0)
         return 0;
     return result->bound > 0 ? fmax(0, result->objective / result->bound - 1) : INFINITY;
 }

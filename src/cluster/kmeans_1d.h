@@ -33,7 +33,7 @@ typedef struct lutra_kmeans_1d {
 lutra_status lutra_kmeans_1d_fit(const lutra_bin *bins, size_t n, size_t k, lutra_kmeans_1d *result,
                                  lutra_error *error);
 
-/* objective / bound - 1, or 0 where the objective is nothing beside `total` (sum of w x^2). */
-double lutra_kmeans_1d_gap(const lutra_kmeans_1d *result, double total);
+/* objective / bound - 1 */
+double lutra_kmeans_1d_gap(const lutra_kmeans_1d *result);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "cluster/assign.h"
 #include "cluster/search.h"
 
 #define N_CHUNKS 16 /* of rows: each has its own sums, whoever computes them */
@@ -57,7 +58,7 @@ static void refit_row(const refit *f, size_t row, sums *to, float *by_index, dou
         across += (double)c[a] * image[a];
     }
     const double old = (double)s->scale[row], fitted = old + along / across;
-    const bool fits = across > 0 && fitted > 0 && fitted <= (double)FLT_MAX;
+    const bool fits = across > 0 && fitted > 0 && fitted <= lutra_largest_scale(c, m);
     const double scale = s->per_row && fits ? fitted : old;
     s->scale[row] = (float)scale;
     for (size_t a = 0; a < m; a++) {
@@ -173,12 +174,13 @@ static void refit_entries(lutra_search *s, const sums *all)
         if (step == 0)
             return;
         memcpy(c, integers, m * sizeof *c);
-        for (size_t row = 0; row < s->n; row++)
-            s->scale[row] = (float)fmin(step * (double)s->scale[row], (double)FLT_MAX);
     }
     for (size_t a = 0; a < m; a++)
         s->codebook.entries[a] = (float)c[a];
     sort_entries(s);
+    const double most = lutra_largest_scale(s->codebook.entries, m);
+    for (size_t row = 0; row < s->n; row++)
+        s->scale[row] = (float)fmin(step * (double)s->scale[row], most);
 }
 
 lutra_status lutra_refit(lutra_search *s, lutra_error *error)

@@ -62,12 +62,9 @@ static void make_bins(const item *items, size_t n, lutra_bins *result)
 {
     size_t last = SIZE_MAX;
     for (size_t i = 0; i < n; i++) {
-        const double weight = (double)items[i].root * items[i].root;
-        const double x = (double)lutra_key_to_float(items[i].key);
         if (i == 0 || items[i].key != items[i - 1].key)
-            result->bins[++last].edge = x;
-        result->bins[last].weight += weight;
-        result->total += weight * x * x;
+            result->bins[++last].edge = (double)lutra_key_to_float(items[i].key);
+        result->bins[last].weight += (double)items[i].root * items[i].root;
     }
 }
 

@@ -11,9 +11,9 @@
 #define LEAST_KL 1e-12
 #define MOST_KL 1e12
 
-static double log_kl(double kl)
+static double limited(double kl)
 {
-    return log(fmin(fmax(kl, LEAST_KL), MOST_KL));
+    return fmin(fmax(kl, LEAST_KL), MOST_KL);
 }
 
 void lutra_estimate_widths(const lutra_width_loss *measured, size_t n_measured, lutra_widths *widths)
@@ -26,7 +26,7 @@ void lutra_estimate_widths(const lutra_width_loss *measured, size_t n_measured, 
         const lutra_width_loss *a = &measured[right - 1], *b = &measured[right];
         const double from = log2((double)a->n_clusters), to = log2((double)b->n_clusters);
         const double part = (bits - from) / (to - from);
-        widths->at[i].kl = exp((1 - part) * log_kl(a->kl) + part * log_kl(b->kl));
+        widths->at[i].kl = limited(exp((1 - part) * log(limited(a->kl)) + part * log(limited(b->kl))));
     }
 }
 
@@ -62,6 +62,17 @@ static int by_gain(const void *a_, const void *b_)
     return a->from < b->from ? -1 : a->from > b->from;
 }
 
+/* The loss of all matrices, each with its width. Summed anew for each point: what is left of a large sum
+ * after subtractions may be nothing but rounding. */
+static double loss_of(const lutra_curve *curve)
+{
+    double kl = 0;
+    for (size_t i = 0; i < curve->n_matrices; i++)
+        kl += curve->matrices[i].at[curve->width[i]].kl;
+    return kl;
+}
+
+/* Bytes and bits of a point after an upgrade. */
 static lutra_budget_point after(const lutra_curve *curve, lutra_budget_point point,
                                 const lutra_upgrade *upgrade)
 {
@@ -69,7 +80,6 @@ static lutra_budget_point after(const lutra_curve *curve, lutra_budget_point poi
     const double weights = (double)widths->n_weights / (double)curve->n_weights;
     point.bytes += widths->at[upgrade->to].bytes - widths->at[upgrade->from].bytes;
     point.bits += weights * (double)(upgrade->to - upgrade->from);
-    point.kl += widths->at[upgrade->to].kl - widths->at[upgrade->from].kl;
     return point;
 }
 
@@ -88,12 +98,16 @@ lutra_status lutra_curve_create(const lutra_widths *matrices, size_t n_matrices,
         curve->n_upgrades += add_upgrades(&matrices[i], i, curve->upgrades + curve->n_upgrades);
         curve->n_weights += matrices[i].n_weights;
         start.bytes += matrices[i].at[0].bytes;
-        start.kl += matrices[i].at[0].kl;
     }
     qsort(curve->upgrades, curve->n_upgrades, sizeof *curve->upgrades, by_gain);
+    start.kl = loss_of(curve);
     curve->points[0] = start;
-    for (size_t i = 0; i < curve->n_upgrades; i++)
-        curve->points[i + 1] = after(curve, curve->points[i], &curve->upgrades[i]);
+    for (size_t i = 0; i < curve->n_upgrades; i++) {
+        const lutra_upgrade *upgrade = &curve->upgrades[i];
+        curve->width[upgrade->matrix] = upgrade->to;
+        curve->points[i + 1] = after(curve, curve->points[i], upgrade);
+        curve->points[i + 1].kl = loss_of(curve);
+    }
     return LUTRA_OK;
 }
 
@@ -145,6 +159,7 @@ bool lutra_curve_choose(const lutra_curve *curve, lutra_budget_unit unit, double
         point = next;
     }
     tell_clusters(curve, n_clusters);
+    point.kl = loss_of(curve);
     *chosen = point;
     return true;
 }

@@ -34,7 +34,8 @@ static lutra_status allocate_buffers(lutra_calibration *c, lutra_error *error)
 
 static lutra_status run_dense(lutra_calibration *c, lutra_error *error)
 {
-    lutra_status status = lutra_context_run(c->context, c->pixels, c->n_all, NULL, NULL, error);
+    const lutra_status status =
+        lutra_job_run_steps(c->job, c->model, c->context, 0, c->pixels, c->n_all, error);
     if (status)
         return status;
     const lutra_rows logits = lutra_context_logits(c->context, c->n_all);
@@ -157,20 +158,24 @@ float *lutra_calibration_shift(lutra_calibration *c, size_t index)
     return c->shift + c->shift_of[index];
 }
 
-static bool is_finite_as(lutra_dtype dtype, float x)
+static float rounded_to(lutra_dtype dtype, float x)
 {
     if (dtype == LUTRA_F16)
-        return (lutra_f32_to_f16(x) & 0x7c00) != 0x7c00;
+        return lutra_f16_to_f32(lutra_f32_to_f16(x));
     if (dtype == LUTRA_BF16)
-        return (lutra_f32_to_bf16(x) & 0x7f80) != 0x7f80;
-    return isfinite(x);
+        return lutra_bf16_to_f32(lutra_f32_to_bf16(x));
+    return x;
 }
 
-void lutra_calibration_limit_shift(const lutra_calibration *c, const lutra_product *product, float *shift)
+void lutra_calibration_round_shift(const lutra_calibration *c, const lutra_product *product, float *shift)
 {
-    for (size_t row = 0; row < product->weight->matrix.n && c->has_bias; row++)
-        if (!is_finite_as(c->bias_dtype, product->bias[row] + shift[row]))
+    for (size_t row = 0; row < product->weight->matrix.n && c->has_bias; row++) {
+        const float bias = product->bias[row], rounded = rounded_to(c->bias_dtype, bias + shift[row]);
+        if (!isfinite(rounded))
             shift[row] = 0;
+        else if (c->bias_dtype != LUTRA_F32)
+            shift[row] = rounded - bias;
+    }
 }
 
 void lutra_calibration_replace(lutra_calibration *c, size_t index, const lutra_clustering *clustering,
@@ -181,7 +186,7 @@ void lutra_calibration_replace(lutra_calibration *c, size_t index, const lutra_c
     const lutra_matrix decoded = {.n = matrix->n, .k = matrix->k, .dense = c->weights, .dtype = LUTRA_F32};
     lutra_product product;
     lutra_context_product(c->context, c->step, c->n_pictures, &product);
-    lutra_calibration_limit_shift(c, &product, shift);
+    lutra_calibration_round_shift(c, &product, shift);
     lutra_decode_clustering(clustering, matrix->n, matrix->k, scale_per_row, c->weights);
     for (size_t row = 0; row < matrix->n; row++)
         c->bias[row] = product.bias ? product.bias[row] + shift[row] : 0;
@@ -191,12 +196,15 @@ void lutra_calibration_replace(lutra_calibration *c, size_t index, const lutra_c
     c->step++;
 }
 
-double lutra_calibration_kl(lutra_calibration *c)
+lutra_status lutra_calibration_kl(lutra_calibration *c, double *kl, lutra_error *error)
 {
-    for (; c->step < lutra_model_n_steps(c->model); c->step++)
-        lutra_context_step(c->context, c->step, c->pixels, c->n_all, NULL, NULL);
+    const lutra_status status =
+        lutra_job_run_steps(c->job, c->model, c->context, c->step, c->pixels, c->n_all, error);
+    if (status)
+        return status;
     const lutra_rows logits = lutra_context_logits(c->context, c->n_all);
-    return lutra_outputs_kl(&c->dense, &logits, c->n_all > c->n_pictures ? c->n_pictures : 0);
+    *kl = lutra_outputs_kl(&c->dense, &logits, c->n_all > c->n_pictures ? c->n_pictures : 0);
+    return LUTRA_OK;
 }
 
 const float *lutra_calibration_shift_of_tensor(const lutra_calibration *c, const lutra_tensor *tensor)

@@ -50,18 +50,18 @@ const lutra_coupling *lutra_calibration_coupling(const lutra_calibration *calibr
 /* Where the shift of matrix `index`'s bias goes, [n]. */
 float *lutra_calibration_shift(lutra_calibration *calibration, size_t index);
 
-/* Leaves out of `shift` [n] what would make a bias of the matrix that was reached too large for its type. */
-void lutra_calibration_limit_shift(const lutra_calibration *calibration, const lutra_product *product,
+/* `shift` [n] becomes what the bias of the matrix that was reached gains in its type: none where it would be
+ * too large for that. */
+void lutra_calibration_round_shift(const lutra_calibration *calibration, const lutra_product *product,
                                    float *shift);
 
-/* From here on the matrix that was reached is the clustered one, its bias shifted, as far as its type can
- * hold that. */
+/* From here on the matrix that was reached is the clustered one, its bias shifted, as its type holds that. */
 void lutra_calibration_replace(lutra_calibration *calibration, size_t index,
                                const lutra_clustering *clustering, bool scale_per_row);
 
 /* The mean KL(dense || clustered) after the last matrix: on the validation pictures, or on all where there
- * are none. */
-double lutra_calibration_kl(lutra_calibration *calibration);
+ * are none. Once. */
+lutra_status lutra_calibration_kl(lutra_calibration *calibration, double *kl, lutra_error *error);
 
 /* The shift [tensor->shape[0]] of the bias in `tensor`, or NULL where it is none of the matrices' biases. */
 const float *lutra_calibration_shift_of_tensor(const lutra_calibration *calibration,

@@ -5,37 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/text.h"
 #include "compress/sha256.h"
 #include "format/clustered.h"
 #include "format/json.h"
 
-/* {"name", "bytes", "sha256"} of a file of the source. */
-static lutra_status describe_source_file(lutra_job *job, const char *path, json_t **list, lutra_error *error)
+#define PIECE_BYTES ((size_t)1 << 20)
+
+/* {"name", "bytes", "sha256"} of the file that holds `tensor`: of the bytes that were opened, whatever lies
+ * at its path by now. */
+static lutra_status describe_source_file(lutra_job *job, const lutra_tensor *tensor, json_t **list,
+                                         lutra_error *error)
 {
-    const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
+    const char *slash = strrchr(tensor->path, '/');
+    const char *name = slash ? slash + 1 : tensor->path;
+    const uint8_t *data = tensor->data - tensor->offset;
+    const size_t bytes = (size_t)tensor->offset + tensor->readable;
     lutra_sha256 hash;
     char hex[65], escaped[1024];
-    uint64_t bytes = 0;
-    FILE *file = fopen(path, "rb");
-    uint8_t *buffer = NULL;
-    if (!file)
-        return lutra_fail(error, LUTRA_ERROR_IO, path, LUTRA_NO_OFFSET, "cannot open it again");
-    const size_t size = (size_t)1 << 20;
-    lutra_status status = lutra_allocate(size, 1, "a file's hash", &buffer, error);
+    lutra_status status = LUTRA_OK;
     lutra_sha256_start(&hash);
-    while (status == LUTRA_OK) {
-        const size_t n = fread(buffer, 1, size, file);
-        if (n == 0)
-            break;
-        lutra_sha256_add(&hash, buffer, n);
-        bytes += n;
-        status = lutra_job_advance(job, path, n, error);
+    for (size_t at = 0; at < bytes && status == LUTRA_OK; at += PIECE_BYTES) {
+        const size_t left = bytes - at, n = left < PIECE_BYTES ? left : PIECE_BYTES;
+        lutra_sha256_add(&hash, data + at, n);
+        status = lutra_job_advance(job, tensor->path, n, error);
     }
-    if (status == LUTRA_OK && ferror(file))
-        status = lutra_fail(error, LUTRA_ERROR_IO, path, bytes, "cannot read it");
     lutra_sha256_end(&hash, hex);
     if (!lutra_is_utf8(name, strlen(name))) { /* as JSON must be; a file's name may be any bytes */
         lutra_escape(&name, escaped, sizeof escaped);
@@ -44,8 +38,6 @@ static lutra_status describe_source_file(lutra_job *job, const char *path, json_
     if (status == LUTRA_OK)
         lutra_json_append(
             list, json_pack("{s:s, s:I, s:s}", "name", name, "bytes", (json_int_t)bytes, "sha256", hex));
-    free(buffer);
-    fclose(file);
     return status;
 }
 
@@ -71,10 +63,10 @@ lutra_status lutra_describe_source(lutra_job *job, const lutra_model *model, jso
     *source = json_array();
     /* Tensors come shard after shard. */
     for (size_t i = 0; i < lutra_safetensors_count(file) && status == LUTRA_OK; i++) {
-        const char *path = lutra_safetensors_at(file, i)->path;
-        if (!last || strcmp(path, last) != 0)
-            status = describe_source_file(job, path, source, error);
-        last = path;
+        const lutra_tensor *tensor = lutra_safetensors_at(file, i);
+        if (!last || strcmp(tensor->path, last) != 0)
+            status = describe_source_file(job, tensor, source, error);
+        last = tensor->path;
     }
     if (status == LUTRA_OK && !*source)
         return lutra_fail_memory(error, SIZE_MAX, "the source's description");

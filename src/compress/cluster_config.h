@@ -8,8 +8,8 @@
 /* Whether a codebook of so many clusters holds 8-bit integers. */
 bool lutra_codebook_is_i8(const lutra_cluster_options *options, size_t n_clusters);
 
-/* [{"name", "bytes", "sha256"}] of the source's files, read again for their hashes; advances the job by their
- * bytes. `sum`: what lutra_cluster_report's source_sha256 is. */
+/* [{"name", "bytes", "sha256"}] of the source's files; advances the job by their bytes. `sum`: what
+ * lutra_cluster_report's source_sha256 is. */
 lutra_status lutra_describe_source(lutra_job *job, const lutra_model *model, json_t **source, char sum[65],
                                    lutra_error *error);
 

@@ -207,7 +207,6 @@ static lutra_status allocate_buffers(cluster_job *c, lutra_error *error)
 
 static lutra_status open_output(cluster_job *c, lutra_error *error)
 {
-    lutra_cluster_output_close(&c->output);
     c->output = (lutra_cluster_output){.model = c->model,
                                        .options = c->options,
                                        .n_clusters = c->n_clusters,
@@ -264,7 +263,7 @@ static lutra_status cluster(cluster_job *c, lutra_error *error)
     if (status == LUTRA_OK)
         status = cluster_all(c, error);
     if (status == LUTRA_OK && c->options->budget_unit)
-        c->kl = lutra_calibration_kl(c->calibration);
+        status = lutra_calibration_kl(c->calibration, &c->kl, error);
     return status;
 }
 
@@ -304,7 +303,7 @@ static lutra_status spend_bytes(cluster_job *c, lutra_error *error)
     lutra_status status;
     do {
         lutra_curve_choose(curve, LUTRA_BUDGET_BYTES, left, c->n_clusters, &c->report->chosen);
-        if ((status = open_output(c, error)) || (status = begin(c, error)))
+        if ((status = lutra_cluster_output_restart(&c->output, error)) || (status = begin(c, error)))
             return status;
         left = fmax(left - LUTRA_ALIGNMENT, (double)curve->points[0].bytes);
     } while ((double)lutra_writer_bytes(c->output.writer) > budget);
@@ -327,14 +326,17 @@ static lutra_status spend_loss(cluster_job *c, lutra_error *error)
         start_round(c);
         lutra_curve_at(&spending->curve, spending->point, c->n_clusters);
         c->report->chosen = spending->curve.points[spending->point];
-        if ((status = open_output(c, error)) || (status = begin(c, error)) || (status = cluster(c, error)))
+        if ((status = lutra_cluster_output_restart(&c->output, error)) || (status = begin(c, error)) ||
+            (status = cluster(c, error)))
             return status;
     } while (lutra_spending_next(spending, c->kl));
     if (c->kl <= c->options->budget)
         return LUTRA_OK;
-    return lutra_fail(error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
-                      "a KL of %g cannot be met: with %.2f bits an index, the most there is, it is %.3g",
-                      c->options->budget, c->report->chosen.bits, c->kl);
+    return lutra_fail(
+        error, LUTRA_ERROR_ARGUMENT, NULL, LUTRA_NO_OFFSET,
+        "a KL of %g cannot be met: it is %.3g with %.2f bits an index, and more are not expected "
+        "to lower it",
+        c->options->budget, c->kl, c->report->chosen.bits);
 }
 
 static lutra_status spend(cluster_job *c, lutra_error *error)

@@ -92,6 +92,14 @@ lutra_status lutra_cluster_output_open(lutra_cluster_output *o, const char *path
     return lutra_writer_create(path, &o->writer, error);
 }
 
+lutra_status lutra_cluster_output_restart(lutra_cluster_output *o, lutra_error *error)
+{
+    free(o->blocks);
+    o->blocks = NULL;
+    o->clustered_bytes = 0;
+    return lutra_writer_restart(o->writer, error);
+}
+
 static lutra_status allocate_blocks(lutra_cluster_output *o, lutra_error *error)
 {
     size_t largest = 0;

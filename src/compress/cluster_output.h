@@ -9,6 +9,8 @@
  *     lutra_cluster_output_others(&output, calibration, error);
  *     lutra_writer_commit(output.writer, &bytes, error);
  *     lutra_cluster_output_close(&output);                           // without commit: nothing is left
+ *
+ * Until then lutra_cluster_output_restart goes back to where it was opened.
  */
 #ifndef LUTRA_COMPRESS_CLUSTER_OUTPUT_H
 #define LUTRA_COMPRESS_CLUSTER_OUTPUT_H
@@ -45,6 +47,7 @@ uint64_t lutra_clustered_bytes(const lutra_cluster_options *options, const lutra
 
 /* To be closed either way. */
 lutra_status lutra_cluster_output_open(lutra_cluster_output *output, const char *path, lutra_error *error);
+lutra_status lutra_cluster_output_restart(lutra_cluster_output *output, lutra_error *error);
 void lutra_cluster_output_close(lutra_cluster_output *output);
 
 /* `config`: what `lutra.config` says. */

@@ -22,6 +22,17 @@ lutra_status lutra_job_advance(lutra_job *job, const char *what, uint64_t bytes,
     return LUTRA_OK;
 }
 
+lutra_status lutra_job_run_steps(lutra_job *job, const lutra_model *model, lutra_context *context,
+                                 size_t first, const uint8_t *pixels, size_t n_pictures, lutra_error *error)
+{
+    lutra_status status = LUTRA_OK;
+    for (size_t i = first; i < lutra_model_n_steps(model) && status == LUTRA_OK; i++) {
+        lutra_context_step(context, i, pixels, n_pictures, NULL, NULL);
+        status = lutra_job_advance(job, "outputs", 0, error);
+    }
+    return status;
+}
+
 lutra_status lutra_job_copy(lutra_job *job, lutra_writer *writer, size_t slot, const lutra_tensor *tensor,
                             lutra_error *error)
 {

@@ -7,7 +7,7 @@
 
 #include "format/safetensors.h"
 #include "format/safetensors_writer.h"
-#include "model/model.h"
+#include "model/steps.h"
 
 typedef struct lutra_job {
     lutra_progress progress; /* may be NULL */
@@ -17,6 +17,11 @@ typedef struct lutra_job {
 
 /* `bytes` more are done, of `what`; LUTRA_ERROR_CANCELLED where the callback says so. */
 lutra_status lutra_job_advance(lutra_job *job, const char *what, uint64_t bytes, lutra_error *error);
+
+/* Runs the model's steps from `first` to the last, asking after each whether to go on: with many pictures the
+ * whole takes long. */
+lutra_status lutra_job_run_steps(lutra_job *job, const lutra_model *model, lutra_context *context,
+                                 size_t first, const uint8_t *pixels, size_t n_pictures, lutra_error *error);
 
 /* Writes a tensor's bytes in pieces, advancing the job. */
 lutra_status lutra_job_copy(lutra_job *job, lutra_writer *writer, size_t slot, const lutra_tensor *tensor,

@@ -65,7 +65,7 @@ static lutra_status run_dense(measurement *m, lutra_error *error)
         .n_threads = lutra_thread_pool_size(m->pool), .max_batch = m->n_judges, .mode = LUTRA_MODE_F32};
     lutra_status status;
     if ((status = lutra_context_create(m->model, &options, &m->context, error)) ||
-        (status = lutra_context_run(m->context, m->judges, m->n_judges, NULL, NULL, error)))
+        (status = lutra_job_run_steps(m->job, m->model, m->context, 0, m->judges, m->n_judges, error)))
         return status;
     const lutra_rows logits = lutra_context_logits(m->context, m->n_judges);
     const lutra_model_info *info = lutra_model_get_info(m->model);
@@ -130,7 +130,7 @@ static lutra_status cluster(measurement *m, const lutra_product *product, size_t
     if (status)
         return lutra_job_name_tensor(m->model, product->weight->name, status, error);
     lutra_decode_clustering(&clustering, source.n, source.k, options.per_row, m->weights);
-    lutra_calibration_limit_shift(c, product, m->bias);
+    lutra_calibration_round_shift(c, product, m->bias);
     for (size_t row = 0; row < source.n && product->bias; row++)
         m->bias[row] += product->bias[row];
     return LUTRA_OK;

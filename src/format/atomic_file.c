@@ -218,6 +218,13 @@ lutra_status lutra_atomic_file_write(lutra_atomic_file *file, uint64_t offset, c
     return LUTRA_OK;
 }
 
+lutra_status lutra_atomic_file_restart(lutra_atomic_file *file, lutra_error *error)
+{
+    return ftruncate(file->descriptor, 0) == 0
+               ? LUTRA_OK
+               : lutra_fail_errno(error, errno, file->path, "empty its temporary file");
+}
+
 lutra_status lutra_atomic_file_commit(lutra_atomic_file *file, lutra_error *error)
 {
     if (fsync(file->descriptor) != 0)

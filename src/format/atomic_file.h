@@ -24,6 +24,8 @@ typedef struct lutra_atomic_file lutra_atomic_file;
 lutra_status lutra_atomic_file_open(const char *path, lutra_atomic_file **file, lutra_error *error);
 lutra_status lutra_atomic_file_write(lutra_atomic_file *file, uint64_t offset, const void *data, size_t bytes,
                                      lutra_error *error);
+/* Empties it; it stays this writer's. */
+lutra_status lutra_atomic_file_restart(lutra_atomic_file *file, lutra_error *error);
 lutra_status lutra_atomic_file_commit(lutra_atomic_file *file, lutra_error *error);
 void lutra_atomic_file_close(lutra_atomic_file *file); /* NULL is fine */
 

@@ -40,6 +40,14 @@ struct lutra_writer {
     bool begun;
 };
 
+static lutra_status start_header(lutra_writer *writer, lutra_error *error)
+{
+    writer->header = json_object();
+    if (!writer->header || json_object_set_new(writer->header, METADATA_KEY, json_object()) != 0)
+        return lutra_fail_memory(error, sizeof(json_t *), "the output's header");
+    return LUTRA_OK;
+}
+
 lutra_status lutra_writer_create(const char *path, lutra_writer **result, lutra_error *error)
 {
     lutra_writer *writer = NULL;
@@ -47,16 +55,25 @@ lutra_status lutra_writer_create(const char *path, lutra_writer **result, lutra_
     lutra_status status = lutra_allocate(1, sizeof *writer, "the output", &writer, error);
     if (status)
         return status;
-    writer->header = json_object();
-    if (!writer->header || json_object_set_new(writer->header, METADATA_KEY, json_object()) != 0)
-        status = lutra_fail_memory(error, sizeof(json_t *), "the output's header");
-    else
+    if ((status = start_header(writer, error)) == LUTRA_OK)
         status = lutra_atomic_file_open(path, &writer->file, error);
     if (status)
         lutra_writer_free(writer);
     else
         *result = writer;
     return status;
+}
+
+lutra_status lutra_writer_restart(lutra_writer *writer, lutra_error *error)
+{
+    json_decref(writer->header);
+    free(writer->slots);
+    writer->slots = NULL;
+    writer->n_slots = writer->capacity = 0;
+    writer->file_bytes = 0;
+    writer->begun = false;
+    const lutra_status status = start_header(writer, error);
+    return status ? status : lutra_atomic_file_restart(writer->file, error);
 }
 
 void lutra_writer_free(lutra_writer *writer)

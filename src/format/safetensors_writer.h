@@ -23,6 +23,9 @@ typedef struct lutra_writer lutra_writer;
 lutra_status lutra_writer_create(const char *path, lutra_writer **writer, lutra_error *error);
 void lutra_writer_free(lutra_writer *writer); /* NULL is fine */
 
+/* As after lutra_writer_create: nothing is declared. Nobody else can have written to it in between. */
+lutra_status lutra_writer_restart(lutra_writer *writer, lutra_error *error);
+
 /* Returns the slot of the tensor through `slot`. Names ending in ".indices" (U8, a multiple of 64 bytes) go
  * first. */
 lutra_status lutra_writer_declare(lutra_writer *writer, const char *name, lutra_dtype dtype, size_t rank,

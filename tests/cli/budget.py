@@ -7,7 +7,7 @@ import signal
 import subprocess
 import unittest
 
-from common import HEADLESS, INTERRUPTED, LUTRA, MODEL, USAGE, CommandTest, main, png, scaled_model, temporary_folder
+from common import HEADLESS, INTERRUPTED, LUTRA, MODEL, SOURCE, USAGE, CommandTest, main, png, scaled_model, temporary_folder
 
 
 class Budget(CommandTest):
@@ -18,7 +18,7 @@ class Budget(CommandTest):
         for i in range(40):
             png(cls.pictures / f"{i:02}.png", 6 * i)
         cls.truth = cls.folder / "truth.txt"
-        cls.truth.write_text("".join(f"{i:02}.png {i % 10}\n" for i in range(40)))
+        cls.truth.write_text("".join(f"{i:02}.png {i % 7}\n" for i in range(40)))
 
     def setUp(self):
         self.out = temporary_folder() / "out.safetensors"
@@ -27,8 +27,8 @@ class Budget(CommandTest):
         return self.lutra_json("cluster", MODEL, "-o", self.out, "--calibrate", self.pictures, "--budget", budget,
                                *arguments, **options)
 
-    def kl(self):
-        return self.lutra_json("eval", self.out, "--images", self.pictures, "--labels", self.truth, "--against", MODEL,
+    def kl(self, model=MODEL):
+        return self.lutra_json("eval", self.out, "--images", self.pictures, "--labels", self.truth, "--against", model,
                                "--mode", "f32")["kl"]
 
     def nothing_is_left(self):
@@ -57,6 +57,14 @@ class Budget(CommandTest):
         # covers f32 logits in runs of another batch.
         self.assertEqual((report["kl_of"], report["kl_pictures"]), ("calibration", 40))
         self.assertAlmostEqual(self.kl() / report["chosen"]["kl"], 1, delta=1e-3)
+
+    def test_the_loss_is_that_of_the_file(self):
+        """Also where biases, which take up the mean of errors, are of 16 bits and round it."""
+        for name in ("timm-bf16", "timm-f16"):
+            model = SOURCE / "tests/golden/models" / name
+            for budget in ("3bits", "7bits"):
+                report = self.lutra_json("cluster", model, "-o", self.out, "--calibrate", self.pictures, "--budget", budget)
+                self.assertAlmostEqual(self.kl(model) / report["chosen"]["kl"], 1, delta=1e-3, msg=f"{name}, {budget}")
 
     def test_widths_of_all_kinds_run_as_the_dense_matrices_they_stand_for(self):
         dense = self.out.parent / "dense.safetensors"
@@ -99,8 +107,20 @@ class Budget(CommandTest):
 
     def test_loss_that_cannot_be_met(self):
         self.fails("cluster", MODEL, "-o", self.out, "--calibrate", self.pictures, "--budget", "kl=1e-9",
-                   says=["KL of 1e-09 cannot be met", "bits an index, the most there is"])
+                   says=["KL of 1e-09 cannot be met", "bits an index, and more are not expected to lower it"])
         self.nothing_is_left()
+
+    def test_loss_that_no_bits_seem_to_lower(self):
+        """Where more clusters seem to lose more, the first point of the curve is the last one, far from all bits there are."""
+        path = self.folder / "rising.json"
+        self.spend("3bits", "--report", path)
+        report = json.loads(path.read_text())
+        for tensor in report["tensors"]:
+            for i, point in enumerate(tensor["sensitivity"]):
+                point["kl"] = 0.1 + 0.01 * i
+        path.write_text(json.dumps(report))
+        self.fails("cluster", MODEL, "-o", self.out, "--calibrate", self.pictures, "--budget", "kl=1e-9", "--report", path,
+                   says="1.00 bits an index, and more are not expected to lower it")
 
     def test_loss_that_cannot_be_measured(self):
         """Logits that overflow: whatever is done to the weights, no loss can be told."""

@@ -119,6 +119,20 @@ class Calibrate(CommandTest):
             text = self.lutra("cluster", *options, "--calibrate", self.pictures).stdout
             self.assertRegex(text, r"head\.weight .* -\n")
 
+    def test_weights_up_to_the_largest_float(self):
+        """Every other row of one magnitude, whose scale may then be larger than the other rows' entries allow."""
+        def spread(weights):
+            even = [2e38 * (1 + i / len(weights) / 3) * (-1 if x < 0 else 1) for i, x in enumerate(weights)]
+            largest = max(map(abs, weights))
+            row = 16  # inputs
+            return [even[i] if i // row % 2 else 3.3e38 * x / largest for i, x in enumerate(weights)]
+
+        model = scaled_model(self.folder / "huge", MODEL, {"blocks.0.norm2.weight": 1e-37, "blocks.0.norm2.bias": 1e-37,
+                                                           "blocks.0.mlp.fc1.weight": spread})
+        for clusters in (4, 64):
+            self.lutra("cluster", model, "-o", self.out, "--clusters", clusters, "--calibrate", self.pictures)
+            self.lutra("inspect", self.out, "--verify")
+
     def test_biases_stay_within_their_type(self):
         model = scaled_model(self.folder / "f16", SOURCE / "tests/golden/models/timm-f16",
                              {"blocks.1.norm2.weight": 3000, "blocks.1.norm2.bias": 3000, "blocks.1.mlp.fc2.weight": 300})

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """cluster, export and random: what they report, and that files are written whole or not at all."""
 import os
+import re
 import signal
 import subprocess
 
@@ -43,6 +44,17 @@ class Cluster(CommandTest):
                                delta=1e-8 * report["squared_error"])
         text = self.lutra("cluster", MODEL, "-o", self.out, "--clusters", 8, "--errors").stdout
         self.assertIn("head.weight", text)
+
+    def test_optimality_is_that_of_k_means(self):
+        """Also the squared error's with floats and without scales of rows; with integers that can be far more."""
+        told = re.compile(r"k-means at most ([0-9.]+) % above its optimum, before integers and scales of rows")
+        errors, gaps = [], []
+        for options in (["i8"], ["f32"], ["f32", "--exact"]):
+            arguments = ["cluster", self.large, "-o", self.out, "--scope", "tensor", "-k", 128, "--codebook", *options]
+            errors.append(self.lutra_json(*arguments)["squared_error"])
+            gaps.append(float(told.search(self.lutra(*arguments).stdout).group(1)) / 100)
+        self.assertLessEqual(errors[1], (1 + gaps[1] + 1e-6) * errors[2])  # printed with four digits of a percentage
+        self.assertGreater(errors[0], (1 + 10 * gaps[0]) * errors[2])
 
     def test_text(self):
         result = self.lutra("cluster", MODEL, "-o", self.out)

@@ -64,7 +64,8 @@ def png(path, shade, width=31, height=27):
 
 
 def scaled_model(folder, model, factors):
-    """Copies the model in F32 or F16 with each tensor that is named multiplied by its factor; returns the copy."""
+    """Copies the model in F32 or F16 with each tensor that is named multiplied by its factor, or, where that is a function,
+    as it makes the list of numbers; returns the copy."""
     shutil.copytree(model, folder)
     path = pathlib.Path(folder) / "model.safetensors"
     data = bytearray(path.read_bytes())
@@ -74,7 +75,8 @@ def scaled_model(folder, model, factors):
         first, end = (start + at for at in header[name]["data_offsets"])
         kind = "f" if header[name]["dtype"] == "F32" else "e"
         numbers = struct.unpack(f"<{(end - first) // struct.calcsize(kind)}{kind}", data[first:end])
-        data[first:end] = struct.pack(f"<{len(numbers)}{kind}", *(factor * x for x in numbers))
+        numbers = factor(numbers) if callable(factor) else [factor * x for x in numbers]
+        data[first:end] = struct.pack(f"<{len(numbers)}{kind}", *numbers)
     path.write_bytes(data)
     return folder
 

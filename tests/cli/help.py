@@ -160,6 +160,12 @@ class Mistakes(CommandTest):
         for name in ("POSIXLY_CORRECT", "POSIX_ME_HARDER"):
             self.fails("cluster", "a", "-o", "b", "--clusters", "1", status=USAGE, says="2 to 256", env={**os.environ, name: "1"})
 
+    def test_cpus_say_what_is_kept_to(self):
+        """Threads of contexts have a CPU each; those that cluster share all of them."""
+        for command, says in (("classify", "kept on one of them"), ("cluster", "move about among them")):
+            text = " ".join(self.lutra("help", command).stdout.split())
+            self.assertIn(says, text)
+
     def test_values(self):
         for value in ("1", "257", "0", "-1", "64x", "", "1e2", "99999999999999999999999"):
             self.wrong("cluster", "a", "-o", "b", "--clusters", value, says=["--clusters", "2 to 256", f"'{value}'"])

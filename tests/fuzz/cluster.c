@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A small matrix of any floats, clustered in any way: a matrix with a NaN or an infinity is refused, of every
- * other the codebook ascends, indices lie within it, what it decodes to is finite, the reported errors are
- * those of the result, two threads give the same bytes as one, and a codebook of free floats (whose optimum
- * is promised) costs no more than evenly spread entries would.
+ * other the codebook ascends, indices lie within it, what it decodes to is finite, no row with a scale of its
+ * own is worse than zeros, the reported errors are those of the result, two threads give the same bytes as
+ * one, and a codebook of free floats (whose optimum is promised) costs no more than evenly spread entries
+ * would.
  */
 #include "cluster/cluster.h"
 
@@ -103,6 +104,22 @@ static void check_result(const matrix *m, const lutra_clustering_options *option
     fuzz_require(fabs(c->squared_weight - weight) <= 1e-12 * weight);
 }
 
+/* But for roundings: of the scale and of weights to floats, the least of which are 2^-149 apart. */
+static void check_rows(const matrix *m, const result *r)
+{
+    const lutra_clustering *c = &r->clustering;
+    for (size_t row = 0; row < m->n; row++) {
+        double error = 0, weight = 0;
+        for (size_t i = row * m->k; i < (row + 1) * m->k; i++) {
+            const double x = (double)m->x[i];
+            const double difference = x - (double)(c->scale[row] * c->codebook.entries[c->indices[i]]);
+            error += difference * difference;
+            weight += x * x;
+        }
+        fuzz_require(error <= weight * (1 + 1e-6) + (double)m->k * 0x1p-296);
+    }
+}
+
 /* The squared error with as many entries at even distances from the least to the greatest weight. */
 static double even_error(const matrix *m, size_t n_entries)
 {
@@ -144,6 +161,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     fuzz_require(finite);
     check_result(&m, &options, &one);
+    if (options.per_row)
+        check_rows(&m, &one);
     fuzz_require(cluster(&m, &options, 2, &two, &error) == LUTRA_OK);
     fuzz_require(memcmp(one.indices, two.indices, sizeof one.indices) == 0);
     fuzz_require(memcmp(one.scale, two.scale, sizeof one.scale) == 0);

@@ -134,6 +134,41 @@ static void test_losses_between_and_beyond_those_measured(void **state)
         assert_true(isfinite(widths.at[i].kl) && (i < 3) == (widths.at[i].kl > 1));
 }
 
+/* A matrix that must not have few clusters takes nothing from what the curve says of the others. */
+static void test_the_curve_beside_a_loss_without_limit(void **state)
+{
+    (void)state;
+    static const lutra_width_loss measured[][4] = {{{4, INFINITY}, {8, 0.5}, {16, 0.04}, {64, 0.01}},
+                                                   {{4, 1}, {8, 0.1}, {16, 0.04}, {64, 0.01}}};
+    lutra_widths matrices[2];
+    lutra_curve curve;
+    lutra_error error;
+    lutra_budget_point chosen;
+    size_t n_clusters[2];
+    for (size_t i = 0; i < 2; i++) {
+        matrices[i] = (lutra_widths){.n_weights = 1000, .n_widths = 7};
+        for (size_t w = 0; w < 7; w++) {
+            matrices[i].at[w].n_clusters = (size_t)2 << w;
+            matrices[i].at[w].bytes = 125 * (w + 1) + 10;
+        }
+        lutra_estimate_widths(measured[i], 4, &matrices[i]);
+        for (size_t w = 0; w < 7; w++)
+            assert_true(matrices[i].at[w].kl > 0 && matrices[i].at[w].kl <= 1e12);
+    }
+    assert_int_equal(lutra_curve_create(matrices, 2, &curve, &error), LUTRA_OK);
+    for (size_t p = 0; p <= curve.n_upgrades; p++) {
+        double kl = 0;
+        lutra_curve_at(&curve, p, n_clusters);
+        for (size_t i = 0; i < 2; i++)
+            kl += matrices[i].at[(size_t)lround(log2((double)n_clusters[i])) - 1].kl;
+        assert_true(fabs(curve.points[p].kl - kl) <= 1e-12 * kl);
+        assert_true(lutra_curve_choose(&curve, LUTRA_BUDGET_BITS, curve.points[p].bits, n_clusters, &chosen));
+        assert_true(fabs(chosen.kl - kl) <= 1e-12 * kl);
+    }
+    assert_true(curve.points[curve.n_upgrades].kl < 0.02);
+    lutra_curve_free(&curve);
+}
+
 /* ---- losses ------------------------------------------------------------------------------------------ */
 
 #define N_CLASSES 3
@@ -170,6 +205,7 @@ int main(void)
         cmocka_unit_test(test_the_curve_is_the_best_there_is),
         cmocka_unit_test(test_budgets_are_kept_and_used),
         cmocka_unit_test(test_losses_between_and_beyond_those_measured),
+        cmocka_unit_test(test_the_curve_beside_a_loss_without_limit),
         cmocka_unit_test(test_losses_are_divergences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -718,6 +718,32 @@ static void test_degenerate_inputs(void **unused)
     }
 }
 
+/* Rows of one magnitude, which lets their scale go as far as the largest float and leaves out the entries
+ * that rows beside them need: a file must not hold a scale that makes any entry infinite. */
+static void test_every_entry_stays_finite_in_every_row(void **unused)
+{
+    (void)unused;
+    for (int kind = 0; kind < 4; kind++) {
+        const lutra_clustering_options options = {
+            .n_clusters = kind & 1 ? 64 : 4, .per_row = true, .i8_grid = kind & 2};
+        fixture f = make(64, 32, 200, 2);
+        for (size_t i = 0; i < f.n * f.k; i++) {
+            const size_t row = i / f.k;
+            const double even = (f.w[i] < 0 ? -2e38 : 2e38) * (1 + 0.3 * (double)row / (double)f.n);
+            f.w[i] = (float)(row % 2 ? even : fmax(-3.3e38, fmin(3.3e38, 1.1e38 * (double)f.w[i])));
+        }
+        for (size_t i = 0; i < f.n_rows * f.k; i++)
+            f.x[i] *= 1e-37f;
+        gather(&f);
+        calibrate(&f, options, NULL);
+        assert_true(f.result.squared_output > 0); /* it was the outputs that were fitted */
+        for (size_t row = 0; row < f.n; row++)
+            for (size_t i = 0; i < f.result.codebook.n_clusters; i++)
+                assert_true(isfinite(f.result.scale[row] * f.result.codebook.entries[i]));
+        destroy(&f);
+    }
+}
+
 /* As with pictures of one colour, or the same one again and again: where there is nothing to learn, weights
  * are as good as without. Inputs may be too small for their squares, too. */
 static void test_inputs_that_do_not_vary(void **unused)
@@ -801,6 +827,7 @@ int main(void)
         cmocka_unit_test(test_a_shared_codebook_stays),
         cmocka_unit_test(test_the_same_on_any_number_of_threads),
         cmocka_unit_test(test_degenerate_inputs),
+        cmocka_unit_test(test_every_entry_stays_finite_in_every_row),
         cmocka_unit_test(test_inputs_that_do_not_vary),
         cmocka_unit_test(test_numbers_too_large_for_calibration),
     };

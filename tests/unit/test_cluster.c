@@ -107,6 +107,16 @@ static void assert_sound(const fixture *f, lutra_clustering_options options)
     }
     for (size_t i = 0; i < (options.per_row ? f->n : 1); i++)
         assert_true(isfinite(f->result.scale[i]) && f->result.scale[i] >= 0);
+    for (size_t row = 0; row < f->n && options.per_row; row++) {
+        double row_error = 0, row_weight = 0;
+        for (size_t i = row * f->k; i < (row + 1) * f->k; i++) {
+            row_error += pow((double)f->x[i] - (double)decoded(f, i, true), 2);
+            row_weight += (double)f->x[i] * (double)f->x[i];
+        }
+        /* No more than zeros would, but for roundings: of the scale and of weights to floats, some of which
+         * are 2^-149 apart. */
+        assert_true(row_error <= row_weight * (1 + 1e-6) + (double)f->k * 0x1p-296);
+    }
     for (size_t i = 0; i < f->n * f->k; i++) {
         const double difference = (double)f->x[i] - (double)decoded(f, i, options.per_row);
         assert_true(isfinite(decoded(f, i, options.per_row)) && f->result.indices[i] < codebook->n_clusters);
@@ -278,6 +288,50 @@ static void test_few_distinct_values_are_kept_exactly(void **unused)
         assert_int_equal(f.result.codebook.n_clusters, 6);
         for (size_t i = 0; i < f.n * f.k; i++)
             assert_true(fabsf(decoded(&f, i, false) - f.x[i]) <= 0);
+    }
+    destroy(&f);
+}
+
+/* A row of which no weight has the sign of an entry is all zeros, rather than of the wrong sign. */
+static void test_rows_that_no_entry_fits(void **unused)
+{
+    (void)unused;
+    fixture f = make(3, 64);
+    for (size_t i = 0; i < f.k; i++) {
+        f.x[i] = 10 + (float)(i % 13);
+        f.x[f.k + i] = -0.01f * (1 + (float)(i % 7));
+        f.x[2 * f.k + i] = 1 + (float)(i % 3);
+    }
+    for (int kind = 0; kind < 4; kind++) {
+        const lutra_clustering_options options = {
+            .n_clusters = kind & 1 ? 4 : 2, .per_row = true, .i8_grid = kind & 2};
+        cluster(&f, options);
+        assert_sound(&f, options);
+        assert_true(f.result.scale[0] > 0 && f.result.scale[2] > 0);
+        for (size_t i = f.k; i < 2 * f.k; i++)
+            assert_true(decoded(&f, i, true) <= 0);
+    }
+    destroy(&f);
+}
+
+/* As by an accident in training: the weight has an entry of its own, the others fare as without it. */
+static void test_one_weight_far_out(void **unused)
+{
+    (void)unused;
+    static const float far[] = {1e4f, 1e6f, 1e8f, 1e12f, 3e38f};
+    fixture f = make(400, 256);
+    for (size_t i = 0; i < f.n * f.k; i++)
+        f.x[i] = (float)(0.02 * normal());
+    f.x[777] = 0;
+    cluster(&f, (lutra_clustering_options){.n_clusters = 63, .exact = true});
+    const double reachable = f.result.squared_error;
+    for (size_t i = 0; i < 4 * sizeof far / sizeof *far; i++) {
+        const lutra_clustering_options options = {.n_clusters = 64, .exact = i & 1};
+        f.x[777] = i & 2 ? -far[i / 4] : far[i / 4];
+        cluster(&f, options);
+        assert_sound(&f, options);
+        assert_true(f.result.codebook.optimality_gap <= (options.exact ? 1e-6 : 0.001));
+        assert_true(f.result.squared_error <= reachable * 1.001);
     }
     destroy(&f);
 }
@@ -471,6 +525,8 @@ int main(void)
         cmocka_unit_test(test_exact_is_as_good_as_its_bound_says),
         cmocka_unit_test(test_the_same_on_any_number_of_threads),
         cmocka_unit_test(test_few_distinct_values_are_kept_exactly),
+        cmocka_unit_test(test_rows_that_no_entry_fits),
+        cmocka_unit_test(test_one_weight_far_out),
         cmocka_unit_test(test_degenerate_matrices),
         cmocka_unit_test(test_what_is_not_finite_is_named),
         cmocka_unit_test(test_options_out_of_range),

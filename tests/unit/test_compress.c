@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model_fixture.h"
 
+#include <fcntl.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/half.h"
@@ -191,6 +194,57 @@ static void test_cancelled_at_any_point_nothing_is_left(void **state)
     fixture_remove(folder);
 }
 
+/* Replaces one shard and removes another as soon as the job has begun. */
+static bool disturb(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    const char *folder = user;
+    char *one = fixture_path(folder, "model-00002-of-00003.safetensors");
+    char *other = fixture_path(folder, "model-00003-of-00003.safetensors");
+    (void)what, (void)done, (void)total;
+    rename(other, one);
+    free(one);
+    free(other);
+    return true;
+}
+
+/* What is said of the source is said of the weights that were clustered. */
+static void test_shards_that_are_replaced_meanwhile(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"config.json",
+                                        "preprocessor_config.json",
+                                        "model.safetensors.index.json",
+                                        "model-00001-of-00003.safetensors",
+                                        "model-00002-of-00003.safetensors",
+                                        "model-00003-of-00003.safetensors"};
+    char *folder = fixture_folder(), *out = fixture_path(folder, "out.safetensors");
+    uint8_t *bytes[2];
+    size_t n[2];
+    lutra_cluster_report reports[2];
+    lutra_error error;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *path = fixture_golden("hf-vit-sharded", files[i]);
+        uint8_t *file = fixture_read(path, &n[0]);
+        fixture_write_bytes(folder, files[i], file, n[0]);
+        free(file);
+        free(path);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const lutra_cluster_options options = {
+            .n_clusters = 16, .n_threads = 1, .progress = i == 1 ? disturb : NULL, .progress_user = folder};
+        assert_int_equal(lutra_cluster_file(folder, out, &options, &reports[i], &error), LUTRA_OK);
+        bytes[i] = fixture_read(out, &n[i]);
+    }
+    assert_string_equal(reports[0].source_sha256, reports[1].source_sha256);
+    assert_true(n[0] == n[1] && memcmp(bytes[0], bytes[1], n[0]) == 0);
+    for (size_t i = 0; i < 2; i++) {
+        lutra_cluster_report_free(&reports[i]);
+        free(bytes[i]);
+    }
+    free(out);
+    fixture_remove(folder);
+}
+
 #define N_PICTURES 20
 
 /* Pictures of the golden model's size, each of another pattern; free with free(). */
@@ -232,6 +286,104 @@ static void test_a_budget_cancelled_leaves_nothing(void **state)
         assert_int_equal(w.calls, call);
         assert_absent(out);
         assert_absent(temporary);
+    }
+    free(out);
+    free(temporary);
+    free(pixels);
+    fixture_remove(folder);
+}
+
+/* Calls between those of the gradients and the first of a matrix. */
+typedef struct gap {
+    bool counts;
+    size_t n_calls, least, n_gaps;
+} gap;
+
+static bool count_in_gaps(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    gap *g = user;
+    (void)done, (void)total;
+    if (strcmp(what, "gradients") == 0) {
+        g->counts = true;
+        g->n_calls = 0;
+    } else if (g->counts && strstr(what, ".weight")) {
+        g->counts = false;
+        g->least = g->n_calls < g->least ? g->n_calls : g->least;
+        g->n_gaps++;
+    } else if (g->counts) {
+        g->n_calls++;
+    }
+    return true;
+}
+
+/* It takes seconds to minutes, in which the caller may want to stop: while losses of widths are measured and
+ * before the model is clustered. */
+static void test_the_dense_model_runs_step_by_step(void **state)
+{
+    (void)state;
+    char *folder = golden_folder(), *out = fixture_path(folder, "out.safetensors");
+    uint8_t *pixels = make_pictures(folder);
+    gap g = {.least = SIZE_MAX};
+    const lutra_cluster_options options = {.budget_unit = LUTRA_BUDGET_BITS,
+                                           .budget = 3,
+                                           .calibration_pixels = pixels,
+                                           .n_calibration_pictures = N_PICTURES,
+                                           .n_threads = 1,
+                                           .progress = count_in_gaps,
+                                           .progress_user = &g};
+    lutra_model *model;
+    lutra_error error;
+    assert_int_equal(lutra_cluster_file(folder, out, &options, NULL, &error), LUTRA_OK);
+    assert_int_equal(lutra_model_open(folder, NULL, &model, &error), LUTRA_OK);
+    assert_int_equal(g.n_gaps, 2);
+    assert_true(g.least >= lutra_model_n_steps(model));
+    lutra_model_close(model);
+    free(out);
+    free(pixels);
+    fixture_remove(folder);
+}
+
+typedef struct hold {
+    const char *temporary;
+    int first; /* the temporary, open since the first call, so that its number is no other file's; -1 */
+} hold;
+
+static bool look_at_temporary(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    hold *h = user;
+    struct stat first, now;
+    (void)what, (void)done, (void)total;
+    if (h->first < 0)
+        h->first = open(h->temporary, O_RDONLY);
+    assert_int_equal(fstat(h->first, &first), 0);
+    assert_int_equal(stat(h->temporary, &now), 0);
+    assert_true(now.st_dev == first.st_dev && now.st_ino == first.st_ino);
+    return true;
+}
+
+/* Rounds and tries of a budget write to the one temporary file, locked all the time. */
+static void test_a_budget_keeps_its_output_to_itself(void **state)
+{
+    (void)state;
+    char *folder = golden_folder(), *out = fixture_path(folder, "out.safetensors");
+    char *temporary = fixture_path(folder, ".out.safetensors.lutra-tmp");
+    uint8_t *pixels = make_pictures(folder);
+    lutra_cluster_report report;
+    lutra_error error;
+    for (int i = 0; i < 2; i++) {
+        hold h = {temporary, -1};
+        const lutra_cluster_options options = {.budget_unit = i ? LUTRA_BUDGET_BYTES : LUTRA_BUDGET_KL,
+                                               .budget = i ? 16000 : 0.1,
+                                               .calibration_pixels = pixels,
+                                               .n_calibration_pictures = N_PICTURES - 4,
+                                               .n_validation_pictures = 4,
+                                               .n_threads = 1,
+                                               .progress = look_at_temporary,
+                                               .progress_user = &h};
+        assert_int_equal(lutra_cluster_file(folder, out, &options, &report, &error), LUTRA_OK);
+        assert_true(i || report.n_rounds > 1);
+        lutra_cluster_report_free(&report);
+        close(h.first);
     }
     free(out);
     free(temporary);
@@ -543,7 +695,10 @@ int main(void)
         cmocka_unit_test(test_sha256),
         cmocka_unit_test(test_report_agrees_with_the_file),
         cmocka_unit_test(test_cancelled_at_any_point_nothing_is_left),
+        cmocka_unit_test(test_shards_that_are_replaced_meanwhile),
         cmocka_unit_test(test_a_budget_cancelled_leaves_nothing),
+        cmocka_unit_test(test_the_dense_model_runs_step_by_step),
+        cmocka_unit_test(test_a_budget_keeps_its_output_to_itself),
         cmocka_unit_test(test_export_brings_the_dense_model_back),
         cmocka_unit_test(test_clustered_and_exported_files_stand_alone),
         cmocka_unit_test(test_entries_of_any_size),

@@ -248,6 +248,39 @@ static void test_two_writers_at_once(void **state)
     lutra_writer_free(begin_simple("m", 1));
 }
 
+/* Nothing is left of what was written before, and nobody else could get in. */
+static void test_a_writer_that_starts_again(void **state)
+{
+    (void)state;
+    lutra_writer *other;
+    lutra_error error;
+    size_t size, expected_size, slot;
+    const size_t two = 2;
+    static char long_data[3000];
+    lutra_writer *writer = begin_simple("m", 2);
+    assert_int_equal(lutra_writer_write(writer, 0, 0, "no", 2, &error), LUTRA_OK);
+    assert_int_equal(lutra_writer_commit(writer, NULL, &error), LUTRA_OK);
+    lutra_writer_free(writer);
+    char *expected = read_file("m", &expected_size);
+    writer = begin_simple("m", sizeof long_data);
+    assert_int_equal(lutra_writer_write(writer, 0, 0, long_data, sizeof long_data, &error), LUTRA_OK);
+    assert_int_equal(lutra_writer_restart(writer, &error), LUTRA_OK);
+    assert_int_equal(lutra_writer_create("m", &other, &error), LUTRA_ERROR_IO);
+    assert_int_equal(lutra_writer_commit(writer, NULL, &error), LUTRA_ERROR_ARGUMENT);
+    assert_int_equal(lutra_writer_declare(writer, "x", LUTRA_U8, 1, &two, &slot, &error), LUTRA_OK);
+    assert_int_equal(slot, 0);
+    assert_int_equal(lutra_writer_begin(writer, NULL, NULL, 0, &error), LUTRA_OK);
+    assert_int_equal(lutra_writer_commit(writer, NULL, &error), LUTRA_ERROR_ARGUMENT);
+    assert_int_equal(lutra_writer_write(writer, 0, 0, "no", 2, &error), LUTRA_OK);
+    assert_int_equal(lutra_writer_commit(writer, NULL, &error), LUTRA_OK);
+    lutra_writer_free(writer);
+    char *made = read_file("m", &size);
+    assert_int_equal(size, expected_size);
+    assert_memory_equal(made, expected, size);
+    free(made);
+    free(expected);
+}
+
 static void test_a_stale_temporary_is_used_again(void **state)
 {
     (void)state;
@@ -509,6 +542,7 @@ int main(void)
         IN_FOLDER(test_bytes_beyond_a_tensor_are_refused),
         IN_FOLDER(test_a_full_disk_leaves_the_old_file),
         IN_FOLDER(test_two_writers_at_once),
+        IN_FOLDER(test_a_writer_that_starts_again),
         IN_FOLDER(test_a_stale_temporary_is_used_again),
         IN_FOLDER(test_a_new_temporary_is_ones_own),
         IN_FOLDER(test_a_replaced_file_keeps_its_permissions),
