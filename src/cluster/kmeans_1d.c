@@ -51,16 +51,33 @@ double lutra_bin_scatter(const lutra_bin *bin)
     return scatter > 0 ? scatter : 0;
 }
 
-/* Of the bins in [from, to). Counted from the first, so that a small value is not lost among large ones. */
-static double mean_of(const lutra_bin *bins, size_t from, size_t to)
+/* How far the mean of the bins in [from, to) lies above `origin`. */
+static double mean_above(const lutra_bin *bins, size_t from, size_t to, double origin)
 {
-    const double origin = lutra_bin_mean(&bins[from]);
     double weight = 0, sum = 0;
     for (size_t i = from; i < to; i++) {
         weight += bins[i].weight;
         sum += bins[i].weight * (lutra_bin_mean(&bins[i]) - origin);
     }
-    return origin + sum / weight;
+    return sum / weight;
+}
+
+/* Of the bins in [from, to). Counted from the first, so that a small value is not lost among large ones;
+ * where the mean then lies so far from that one, whose weight may be next to nothing, that its digits were
+ * lost, counted once more from what was found. Within the bins whatever is rounded, so that centres ascend.
+ */
+static double mean_of(const lutra_bin *bins, size_t from, size_t to)
+{
+    enum { MOST_TIMES = 4 };
+    const double first = lutra_bin_mean(&bins[from]), last = lutra_bin_mean(&bins[to - 1]);
+    double mean = first + mean_above(bins, from, to, first), error = 0;
+    for (int i = 0; i < MOST_TIMES; i++) {
+        error = mean_above(bins, from, to, mean);
+        if (fabs(error) <= 1e-9 * fabs(mean))
+            break;
+        mean += error;
+    }
+    return fmin(fmax(mean, first), last);
 }
 
 /* What a further cluster saves, from the error that fine quantisation leaves at best:

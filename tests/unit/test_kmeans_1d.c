@@ -385,6 +385,30 @@ static void test_grid_is_optimal_for_its_step(void **unused)
     lutra_thread_pool_free(pool);
 }
 
+/* Rows of very different size: -1 in one of which the weights count for nothing, and in another what is next
+ * to nothing beside its greatest. */
+static void test_a_mean_far_from_its_first_value(void **unused)
+{
+    (void)unused;
+    static const double x[] = {-4, -1, -7e-23, -1.6e-26, 1e-27, 2e-11},
+                        w[] = {1e75, 3e24, 1e75, 5e75, 1e75, 1e75};
+    enum { N = sizeof x / sizeof *x };
+    lutra_bin bins[N];
+    lutra_kmeans_1d fit;
+    for (size_t i = 0; i < N; i++)
+        bins[i] = (lutra_bin){.edge = x[i], .weight = w[i]};
+    for (size_t k = 1; k <= N; k++) {
+        assert_int_equal(lutra_kmeans_1d_fit(bins, N, k, &fit, NULL), LUTRA_OK);
+        assert_int_equal(fit.n_centres, k);
+        for (size_t i = 1; i < k; i++)
+            assert_true(fit.centres[i - 1] < fit.centres[i]);
+        if (k == 4) {
+            assert_true(fit.centres[0] == -4 && fit.centres[3] == 2e-11);
+            assert_true(fabs(fit.centres[1] / (-7e-23 - 3e-51) - 1) < 1e-12);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_histogram_tells_all_fractions_apart),
         cmocka_unit_test(test_grid_is_optimal_for_its_step),
         cmocka_unit_test(test_values_far_out_do_not_spoil_the_others),
+        cmocka_unit_test(test_a_mean_far_from_its_first_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
