@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "base/size.h"
 #include "lutra/lutra.h"
 
 /* How many of two numbers stand in the first line of a file of /sys, and what they are. */
@@ -77,8 +78,7 @@ static size_t least_quota(const char *root, char *group, size_t n_top, int versi
     size_t least = SIZE_MAX;
     for (char *end = group + strlen(group); end && end >= group + n_top; end = strrchr(group, '/')) {
         *end = '\0';
-        const size_t quota = quota_of(root, group, version);
-        least = quota < least ? quota : least;
+        least = lutra_smaller(least, quota_of(root, group, version));
     }
     return least;
 }
@@ -114,8 +114,7 @@ static size_t quota(const char *root)
             continue;
         const char *top = version == 1 ? "/cpu" : "";
         snprintf(group, sizeof group, "%s%s", top, of + 1);
-        const size_t quota = least_quota(root, group, strlen(top), version);
-        least = quota < least ? quota : least;
+        least = lutra_smaller(least, least_quota(root, group, strlen(top), version));
     }
     if (file)
         fclose(file);
@@ -126,8 +125,7 @@ size_t lutra_useful_threads(const char *root, const size_t *allowed, size_t n_al
 {
     size_t cpus[LUTRA_MAX_CPUS];
     const size_t paid = quota(root), fastest = lutra_fastest_cpus(root, allowed, n_allowed, cpus);
-    const size_t n = fastest < paid ? fastest : paid;
-    return n < 1 ? 1 : n < LUTRA_MAX_THREADS ? n : LUTRA_MAX_THREADS;
+    return lutra_larger(1, lutra_smaller(lutra_smaller(fastest, paid), LUTRA_MAX_THREADS));
 }
 
 /* 0: there are more than the set has room for. */
@@ -156,6 +154,6 @@ size_t lutra_default_threads(void)
     size_t allowed[LUTRA_MAX_CPUS];
     const size_t n = allowed_cpus(allowed);
     if (n == 0)
-        return lutra_cpu_count() < LUTRA_MAX_THREADS ? lutra_cpu_count() : LUTRA_MAX_THREADS;
+        return lutra_smaller(lutra_cpu_count(), LUTRA_MAX_THREADS);
     return lutra_useful_threads("", allowed, n);
 }

@@ -176,9 +176,8 @@ void lutra_thread_pool_free(lutra_thread_pool *pool)
 {
     if (!pool)
         return;
-    if (pool->process !=
-        getpid()) { /* a child of fork(): the workers, and who waits on what, stayed behind */
-        free(pool);
+    if (pool->process != getpid()) {
+        free(pool); /* in a child of fork(): the workers, and who waits on what, stayed behind */
         return;
     }
     atomic_store_explicit(&pool->stopping, true, memory_order_release);

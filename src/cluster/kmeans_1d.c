@@ -70,9 +70,9 @@ static double mean_of(const lutra_bin *bins, size_t from, size_t to)
 {
     enum { MOST_TIMES = 4 };
     const double first = lutra_bin_mean(&bins[from]), last = lutra_bin_mean(&bins[to - 1]);
-    double mean = first + mean_above(bins, from, to, first), error = 0;
+    double mean = first + mean_above(bins, from, to, first);
     for (int i = 0; i < MOST_TIMES; i++) {
-        error = mean_above(bins, from, to, mean);
+        const double error = mean_above(bins, from, to, mean);
         if (fabs(error) <= 1e-9 * fabs(mean))
             break;
         mean += error;

@@ -26,15 +26,27 @@ struct lutra_atomic_file {
     char *temporary; /* .NAME.lutra-tmp */
     int folder;      /* descriptors; -1: not open */
     int descriptor;  /* of the temporary, locked */
-    bool is_new;     /* the temporary: made by us, whoever the file system says it belongs to */
 };
+
+/* ".NAME.lutra-tmp", with the 0. */
+static size_t temporary_size(const char *name)
+{
+    return strlen(name) + sizeof "..lutra-tmp";
+}
+
+static void name_temporary(const char *name, char *temporary /* [temporary_size] */)
+{
+    snprintf(temporary, temporary_size(name), ".%s.lutra-tmp", name);
+}
 
 bool lutra_atomic_file_temporary(const char *path, char *temporary, size_t size)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    char beside[256];
-    return (size_t)snprintf(beside, sizeof beside, ".%s.lutra-tmp", name) < sizeof beside &&
-           lutra_path_beside(path, beside, temporary, size);
+    char beside[256]; /* longer than any file's name may be */
+    if (temporary_size(name) > sizeof beside)
+        return false;
+    name_temporary(name, beside);
+    return lutra_path_beside(path, beside, temporary, size);
 }
 
 /* path = FOLDER/NAME -> "FOLDER", "NAME" and ".NAME.lutra-tmp". */
@@ -46,13 +58,13 @@ static lutra_status split_path(lutra_atomic_file *file, const char *path, char *
     lutra_status status;
     if ((status = lutra_allocate(strlen(path) + 1, 1, "a path", &file->path, error)) ||
         (status = lutra_allocate(n_name + 1, 1, "a path", &file->name, error)) ||
-        (status = lutra_allocate(n_name + sizeof "..lutra-tmp", 1, "a path", &file->temporary, error)) ||
+        (status = lutra_allocate(temporary_size(name), 1, "a path", &file->temporary, error)) ||
         (status = lutra_allocate(n_folder + 1, 1, "a path", folder, error)))
         return status;
     memcpy(file->path, path, strlen(path));
     memcpy(file->name, name, n_name);
     memcpy(*folder, slash ? path : ".", n_folder);
-    snprintf(file->temporary, n_name + sizeof "..lutra-tmp", ".%s.lutra-tmp", name);
+    name_temporary(name, file->temporary);
     return LUTRA_OK;
 }
 
@@ -76,8 +88,9 @@ static lutra_status check_target(const char *path, lutra_error *error)
     return LUTRA_OK;
 }
 
-/* `again` is set where the locked file is no longer the one that has the temporary's name. */
-static lutra_status lock_temporary(lutra_atomic_file *file, bool *again, lutra_error *error)
+/* `is_new`: it was made by us, whoever the file system says it belongs to. `again` is set where the locked
+ * file is no longer the one that has the temporary's name. */
+static lutra_status lock_temporary(lutra_atomic_file *file, bool is_new, bool *again, lutra_error *error)
 {
     struct stat opened, named;
     *again = false;
@@ -90,7 +103,7 @@ static lutra_status lock_temporary(lutra_atomic_file *file, bool *again, lutra_e
     if (fstat(file->descriptor, &opened) != 0)
         return lutra_fail_errno(error, errno, file->path, "examine its temporary file");
     /* Someone else's file, or one with a second name, must not be written through. */
-    if (!S_ISREG(opened.st_mode) || (!file->is_new && opened.st_uid != geteuid()) || opened.st_nlink > 1)
+    if (!S_ISREG(opened.st_mode) || (!is_new && opened.st_uid != geteuid()) || opened.st_nlink > 1)
         return lutra_fail(error, LUTRA_ERROR_IO, file->path, LUTRA_NO_OFFSET,
                           "cannot write it: %s is in the way and not a plain file of one's own",
                           file->temporary);
@@ -129,21 +142,20 @@ static lutra_status open_temporary(lutra_atomic_file *file, lutra_error *error)
     for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         bool again = false;
         file->descriptor = open_above_streams(file->folder, file->temporary, O_CREAT | O_EXCL);
-        file->is_new = file->descriptor >= 0;
-        if (file->descriptor < 0 && errno == EEXIST) {
+        const bool is_new = file->descriptor >= 0;
+        if (!is_new && errno == EEXIST) {
             file->descriptor = open_above_streams(file->folder, file->temporary, 0);
             if (file->descriptor < 0 && errno == ENOENT) /* gone meanwhile */
                 continue;
         }
         if (file->descriptor < 0)
             return lutra_fail_errno(error, errno, file->path, "create its temporary file");
-        lutra_status status = lock_temporary(file, &again, error);
+        lutra_status status = lock_temporary(file, is_new, &again, error);
         if (status == LUTRA_OK && !again) {
-            if (ftruncate(file->descriptor, 0) == 0) {
+            if ((status = lutra_atomic_file_restart(file, error)) == LUTRA_OK) {
                 take_permissions(file);
                 return LUTRA_OK;
             }
-            status = lutra_fail_errno(error, errno, file->path, "empty its temporary file");
             unlinkat(file->folder, file->temporary, 0); /* locked, and so ours */
         }
         close(file->descriptor); /* without removing what is not ours */
