@@ -336,22 +336,6 @@ static void the_smallest_cache(void **state)
     assert_true(bytes_per_second > 0 && isfinite(bytes_per_second));
 }
 
-static bool until_all_is_measured(void *user, const char *what, uint64_t done, uint64_t total)
-{
-    (void)user;
-    (void)what;
-    return done < total;
-}
-
-/* Or at once, where the level of kernels has no loop that measures a peak. */
-static void measuring_is_cancelled_at_last(void **state)
-{
-    (void)state;
-    lutra_device device;
-    const lutra_status status = lutra_device_measure(&device, until_all_is_measured, NULL, NULL);
-    assert_true(status == LUTRA_ERROR_CANCELLED || status == LUTRA_ERROR_UNSUPPORTED);
-}
-
 /* Two cores have each of four last caches: what all read is to fit in none of them, nor in all. */
 static void memory_is_read_beyond_all_caches(void **state)
 {
@@ -393,7 +377,6 @@ int main(void)
         cmocka_unit_test(caches_are_those_of_the_core),
         cmocka_unit_test(the_smallest_cache),
         cmocka_unit_test(no_peak_to_calibrate_against),
-        cmocka_unit_test(measuring_is_cancelled_at_last),
         cmocka_unit_test(memory_is_read_beyond_all_caches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
