@@ -192,8 +192,9 @@ static lutra_status run_parts(const protocol *p, sampler *s, part *parts /* [PAR
             continue;
         if ((status = joules_until_now(s, &joules, p->error)))
             return status;
-        parts[n++] = (part){.seconds = now(p) - last, .joules = joules - last_joules, .pictures = pictures};
-        last = now(p);
+        const double moment = now(p); /* where a part ends and the next begins */
+        parts[n++] = (part){.seconds = moment - last, .joules = joules - last_joules, .pictures = pictures};
+        last = moment;
         last_joules = joules;
         pictures = 0;
     }
