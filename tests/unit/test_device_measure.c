@@ -17,13 +17,25 @@
 #define ROUNDS 5 /* of the peaks, of which one is the best */
 #define PEAKS 4  /* in a round */
 
-/* How often each was called, and which of its calls fails, counted from 0. */
+/* How often each was called, and which call of all fails, counted from 0, and with what. */
 static struct {
     int peaks, readings, calibrations;
-    int bad_peak, bad_reading;
-    lutra_status calibrates;
+    int bad_call;
+    lutra_status failure;
     double share; /* of each that lutra_calibrate finds */
 } parts;
+
+static int n_calls(void)
+{
+    return parts.peaks + parts.readings + parts.calibrations;
+}
+
+static lutra_status answer(int *calls)
+{
+    const bool is_bad = n_calls() == parts.bad_call;
+    ++*calls;
+    return is_bad ? parts.failure : LUTRA_OK;
+}
 
 double __wrap_lutra_measure_clock(void);
 lutra_status __wrap_lutra_measure_peak(lutra_mode mode, size_t n_threads, double *gmacs, lutra_error *error);
@@ -46,7 +58,7 @@ lutra_status __wrap_lutra_measure_peak(lutra_mode mode, size_t n_threads, double
     const bool of_all = parts.peaks % PEAKS == PEAKS - 1;
     (void)error;
     *gmacs = CLOCK * 1e-9 * a_cycle * slower * (of_all ? 0.5 * (double)n_threads : 1);
-    return parts.peaks++ == parts.bad_peak ? LUTRA_ERROR_MEMORY : LUTRA_OK;
+    return answer(&parts.peaks);
 }
 
 /* Each reading is slower than the one before, that of all threads as well. */
@@ -56,7 +68,7 @@ lutra_status __wrap_lutra_measure_reading(size_t n_threads, size_t bytes, double
     (void)error;
     assert_true(n_threads > 0 && bytes > 0);
     *bytes_per_second = 1e11 / (1 + parts.readings);
-    return parts.readings++ == parts.bad_reading ? LUTRA_ERROR_MEMORY : LUTRA_OK;
+    return answer(&parts.readings);
 }
 
 lutra_status __wrap_lutra_calibrate(const lutra_device *device, lutra_efficiency *efficiency,
@@ -67,8 +79,7 @@ lutra_status __wrap_lutra_calibrate(const lutra_device *device, lutra_efficiency
 #define EFFICIENCY(name, value, help) efficiency->name = parts.share;
 #include "profile/efficiency.inc"
 #undef EFFICIENCY
-    parts.calibrations++;
-    return parts.calibrates;
+    return answer(&parts.calibrations);
 }
 
 static void is_about(double value, double expected)
@@ -81,9 +92,14 @@ static int begin(void **state)
 {
     (void)state;
     memset(&parts, 0, sizeof parts);
-    parts.bad_peak = parts.bad_reading = -1;
+    parts.bad_call = -1;
     parts.share = 0.5;
     return 0;
+}
+
+static int n_readings_of(const lutra_device *device)
+{
+    return (int)device->n_caches + 2;
 }
 
 static void what_is_measured_arrives(void **state)
@@ -97,7 +113,7 @@ static void what_is_measured_arrives(void **state)
     is_about(device.macs_per_cycle_bf16, 64);
     is_about(device.macs_per_cycle_i8, 128);
     is_about(device.clock_all, CLOCK / 2);
-    assert_int_equal(parts.readings, device.n_caches + 2);
+    assert_int_equal(parts.readings, n_readings_of(&device));
     for (size_t i = 0; i < device.n_caches; i++)
         is_about(device.caches[i].bytes_per_second, 1e11 / (1 + (double)i));
     /* All cores together are no slower than one of them. */
@@ -107,45 +123,42 @@ static void what_is_measured_arrives(void **state)
     is_about(device.efficiency.gelu, 0.5);
 }
 
-/* Too busy a machine, and a part of the time that came to nothing: predictions go by the library's own. */
+static void predictions_go_by_the_librarys_own(void)
+{
+    lutra_device device;
+    assert_int_equal(lutra_device_measure(&device, NULL, NULL, NULL), LUTRA_OK);
+    assert_int_equal(parts.calibrations, 1);
+    assert_false(device.efficiency_is_own);
+    assert_memory_equal(&device.efficiency, &lutra_default_efficiency, sizeof device.efficiency);
+}
+
+/* Too busy a machine, and times that came to nothing. */
 static void kernels_that_tell_nothing(void **state)
 {
     (void)state;
     lutra_device device;
-    parts.calibrates = LUTRA_ERROR_UNSUPPORTED;
-    assert_int_equal(lutra_device_measure(&device, NULL, NULL, NULL), LUTRA_OK);
-    assert_false(device.efficiency_is_own);
-    assert_memory_equal(&device.efficiency, &lutra_default_efficiency, sizeof device.efficiency);
+    lutra_device_look(&device);
+    parts.bad_call = ROUNDS * PEAKS + n_readings_of(&device);
+    parts.failure = LUTRA_ERROR_UNSUPPORTED;
+    predictions_go_by_the_librarys_own();
     begin(NULL);
     parts.share = 0;
-    assert_int_equal(lutra_device_measure(&device, NULL, NULL, NULL), LUTRA_OK);
-    assert_false(device.efficiency_is_own);
-    assert_memory_equal(&device.efficiency, &lutra_default_efficiency, sizeof device.efficiency);
+    predictions_go_by_the_librarys_own();
 }
 
 static void what_fails_is_passed_on(void **state)
 {
     (void)state;
     lutra_device device;
-    for (int i = 0; i < PEAKS; i++) {
-        begin(NULL);
-        parts.bad_peak = i;
-        assert_int_equal(lutra_device_measure(&device, NULL, NULL, NULL), LUTRA_ERROR_MEMORY);
-        assert_int_equal(parts.peaks, i + 1);
-        assert_int_equal(parts.readings, 0);
-    }
     lutra_device_look(&device);
-    const int n_readings = (int)device.n_caches + 2;
-    for (int i = 0; i < n_readings; i++) {
+    const int all = ROUNDS * PEAKS + n_readings_of(&device) + 1;
+    for (int i = 0; i < all; i++) {
         begin(NULL);
-        parts.bad_reading = i;
+        parts.bad_call = i;
+        parts.failure = LUTRA_ERROR_MEMORY;
         assert_int_equal(lutra_device_measure(&device, NULL, NULL, NULL), LUTRA_ERROR_MEMORY);
-        assert_int_equal(parts.readings, i + 1);
-        assert_int_equal(parts.calibrations, 0);
+        assert_int_equal(n_calls(), i + 1);
     }
-    begin(NULL);
-    parts.calibrates = LUTRA_ERROR_MEMORY;
-    assert_int_equal(lutra_device_measure(&device, NULL, NULL, NULL), LUTRA_ERROR_MEMORY);
 }
 
 static bool until(void *user, const char *what, uint64_t done, uint64_t total)
@@ -165,7 +178,9 @@ static void cancelled_at_any_point(void **state)
         assert_int_equal(lutra_device_measure(&device, until, &end, NULL),
                          end <= 4 ? LUTRA_ERROR_CANCELLED : LUTRA_OK);
         assert_int_equal(parts.peaks, end > 0 ? ROUNDS * PEAKS : 0);
-        assert_int_equal(parts.readings, (end > 1 ? device.n_caches : 0) + (end > 2 ? 2 : 0));
+        assert_int_equal(parts.readings, end > 2   ? n_readings_of(&device)
+                                         : end > 1 ? (int)device.n_caches
+                                                   : 0);
         assert_int_equal(parts.calibrations, end > 3);
     }
 }
